@@ -17,3 +17,14 @@ export type Json =
 
 /** A JSON object. */
 export type JsonObject = { readonly [key: string]: Json }
+
+/**
+ * Proof, checked by the caller, that the people who must agree to a destructive call have agreed.
+ * Functions that destroy or export take one, so that the call cannot be written by accident.
+ */
+export interface Approval {
+  /** Principals whose signatures were verified. */
+  readonly by: readonly string[]
+  /** SHA-256 (hex) of the intent they signed. */
+  readonly intentSha256: string
+}
