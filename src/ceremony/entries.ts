@@ -95,7 +95,7 @@ export const ledgerSchema = z.strictObject({
       outer: z.string(),
     }),
   ),
-  /** Token whose log-signer signs checkpoints -> verifier key (C2SP vkey). */
+  /** Verifier key (C2SP vkey) of the log-signer, by token. */
   logKeys: z.record(z.string(), z.string()),
 })
 
@@ -117,6 +117,7 @@ const intent = z.strictObject({
   nonce: hex(16),
 })
 
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- keeps the literal for the union
 const entry = <Type extends string, Shape extends z.ZodRawShape>(type: Type, shape: Shape) =>
   base.extend({ type: z.literal(type), ...shape })
 
@@ -214,8 +215,16 @@ export const entrySchema = z.discriminatedUnion('type', [
       session: z.string(),
     }),
   }),
-  /** Written by the audit log when it recovered a torn tail. */
-  entry('log.recovered', { quarantined: z.string(), bytes: z.int().nonnegative() }),
+  /** Written by the audit log itself when it set a torn tail aside; carries no ceremony fields. */
+  z.strictObject({
+    v: z.literal(1),
+    seq: z.int().nonnegative(),
+    time: z.string(),
+    prev: sha256,
+    type: z.literal('log.recovered'),
+    quarantined: z.string(),
+    bytes: z.int().nonnegative(),
+  }),
 ])
 
 /** A parsed transcript entry. */
