@@ -1,0 +1,243 @@
+/** Object classes, key types, user types, flags and key-derivation ids: PKCS#11 v3.2. */
+
+/** Object classes. */
+export const CKO = {
+  DATA: 0x00,
+  CERTIFICATE: 0x01,
+  PUBLIC_KEY: 0x02,
+  PRIVATE_KEY: 0x03,
+  SECRET_KEY: 0x04,
+  HW_FEATURE: 0x05,
+  DOMAIN_PARAMETERS: 0x06,
+  MECHANISM: 0x07,
+  OTP_KEY: 0x08,
+  PROFILE: 0x09,
+  VALIDATION: 0x0a,
+  TRUST: 0x0b,
+} as const
+
+/** Key types. */
+export const CKK = {
+  RSA: 0x00,
+  DSA: 0x01,
+  DH: 0x02,
+  EC: 0x03,
+  X9_42_DH: 0x04,
+  KEA: 0x05,
+  GENERIC_SECRET: 0x10,
+  RC2: 0x11,
+  RC4: 0x12,
+  DES: 0x13,
+  DES2: 0x14,
+  DES3: 0x15,
+  CAST: 0x16,
+  CAST3: 0x17,
+  CAST128: 0x18,
+  RC5: 0x19,
+  IDEA: 0x1a,
+  SKIPJACK: 0x1b,
+  BATON: 0x1c,
+  JUNIPER: 0x1d,
+  CDMF: 0x1e,
+  AES: 0x1f,
+  BLOWFISH: 0x20,
+  TWOFISH: 0x21,
+  SECURID: 0x22,
+  HOTP: 0x23,
+  ACTI: 0x24,
+  CAMELLIA: 0x25,
+  ARIA: 0x26,
+  MD5_HMAC: 0x27,
+  SHA_1_HMAC: 0x28,
+  RIPEMD128_HMAC: 0x29,
+  RIPEMD160_HMAC: 0x2a,
+  SHA256_HMAC: 0x2b,
+  SHA384_HMAC: 0x2c,
+  SHA512_HMAC: 0x2d,
+  SHA224_HMAC: 0x2e,
+  SEED: 0x2f,
+  GOSTR3410: 0x30,
+  GOSTR3411: 0x31,
+  GOST28147: 0x32,
+  CHACHA20: 0x33,
+  POLY1305: 0x34,
+  AES_XTS: 0x35,
+  SHA3_224_HMAC: 0x36,
+  SHA3_256_HMAC: 0x37,
+  SHA3_384_HMAC: 0x38,
+  SHA3_512_HMAC: 0x39,
+  BLAKE2B_160_HMAC: 0x3a,
+  BLAKE2B_256_HMAC: 0x3b,
+  BLAKE2B_384_HMAC: 0x3c,
+  BLAKE2B_512_HMAC: 0x3d,
+  SALSA20: 0x3e,
+  X2RATCHET: 0x3f,
+  EC_EDWARDS: 0x40,
+  EC_MONTGOMERY: 0x41,
+  HKDF: 0x42,
+  SHA512_224_HMAC: 0x43,
+  SHA512_256_HMAC: 0x44,
+  SHA512_T_HMAC: 0x45,
+  HSS: 0x46,
+  XMSS: 0x47,
+  XMSSMT: 0x48,
+  ML_KEM: 0x49,
+  ML_DSA: 0x4a,
+  SLH_DSA: 0x4b,
+} as const
+
+/** Certificate types. */
+export const CKC = {
+  X_509: 0x00,
+  X_509_ATTR_CERT: 0x01,
+  WTLS: 0x02,
+} as const
+
+/** User types. Vendors add their own from 0x80000000. */
+export const CKU = {
+  SO: 0x00,
+  USER: 0x01,
+  CONTEXT_SPECIFIC: 0x02,
+} as const
+
+/** Session states. */
+export const CKS = {
+  RO_PUBLIC_SESSION: 0x00,
+  RO_USER_FUNCTIONS: 0x01,
+  RW_PUBLIC_SESSION: 0x02,
+  RW_USER_FUNCTIONS: 0x03,
+  RW_SO_FUNCTIONS: 0x04,
+} as const
+
+/** CK_SLOT_INFO flags. */
+export const CKF_SLOT = {
+  TOKEN_PRESENT: 0x01,
+  REMOVABLE_DEVICE: 0x02,
+  HW_SLOT: 0x04,
+} as const
+
+/** CK_TOKEN_INFO flags. */
+export const CKF_TOKEN = {
+  RNG: 0x01,
+  WRITE_PROTECTED: 0x02,
+  LOGIN_REQUIRED: 0x04,
+  USER_PIN_INITIALIZED: 0x08,
+  RESTORE_KEY_NOT_NEEDED: 0x20,
+  CLOCK_ON_TOKEN: 0x40,
+  PROTECTED_AUTHENTICATION_PATH: 0x100,
+  DUAL_CRYPTO_OPERATIONS: 0x200,
+  TOKEN_INITIALIZED: 0x400,
+  SECONDARY_AUTHENTICATION: 0x800,
+  USER_PIN_COUNT_LOW: 0x10000,
+  USER_PIN_FINAL_TRY: 0x20000,
+  USER_PIN_LOCKED: 0x40000,
+  USER_PIN_TO_BE_CHANGED: 0x80000,
+  SO_PIN_COUNT_LOW: 0x100000,
+  SO_PIN_FINAL_TRY: 0x200000,
+  SO_PIN_LOCKED: 0x400000,
+  SO_PIN_TO_BE_CHANGED: 0x800000,
+  ERROR_STATE: 0x1000000,
+  SEED_RANDOM_REQUIRED: 0x2000000,
+  ASYNC_SESSION_SUPPORTED: 0x4000000,
+} as const
+
+/** CK_SESSION_INFO and C_OpenSession flags. */
+export const CKF_SESSION = {
+  RW_SESSION: 0x02,
+  SERIAL_SESSION: 0x04,
+  ASYNC_SESSION: 0x08,
+} as const
+
+/** CK_MECHANISM_INFO flags. */
+export const CKF_MECHANISM = {
+  HW: 0x01,
+  MESSAGE_ENCRYPT: 0x02,
+  MESSAGE_DECRYPT: 0x04,
+  MESSAGE_SIGN: 0x08,
+  MESSAGE_VERIFY: 0x10,
+  MULTI_MESSAGE: 0x20,
+  FIND_OBJECTS: 0x40,
+  ENCRYPT: 0x100,
+  DECRYPT: 0x200,
+  DIGEST: 0x400,
+  SIGN: 0x800,
+  SIGN_RECOVER: 0x1000,
+  VERIFY: 0x2000,
+  VERIFY_RECOVER: 0x4000,
+  GENERATE: 0x8000,
+  GENERATE_KEY_PAIR: 0x10000,
+  WRAP: 0x20000,
+  UNWRAP: 0x40000,
+  DERIVE: 0x80000,
+  EC_F_P: 0x100000,
+  EC_F_2M: 0x200000,
+  EC_ECPARAMETERS: 0x400000,
+  EC_OID: 0x800000,
+  EC_UNCOMPRESS: 0x1000000,
+  EC_COMPRESS: 0x2000000,
+  EC_CURVENAME: 0x4000000,
+  ENCAPSULATE: 0x10000000,
+  DECAPSULATE: 0x20000000,
+  EXTENSION: 0x80000000,
+} as const
+
+/** CK_C_INITIALIZE_ARGS flags. */
+export const CKF_INITIALIZE = {
+  LIBRARY_CANT_CREATE_OS_THREADS: 0x01,
+  OS_LOCKING_OK: 0x02,
+} as const
+
+/** Mask generation functions. */
+export const CKG = {
+  MGF1_SHA1: 0x01,
+  MGF1_SHA256: 0x02,
+  MGF1_SHA384: 0x03,
+  MGF1_SHA512: 0x04,
+  MGF1_SHA224: 0x05,
+  MGF1_SHA3_224: 0x06,
+  MGF1_SHA3_256: 0x07,
+  MGF1_SHA3_384: 0x08,
+  MGF1_SHA3_512: 0x09,
+} as const
+
+/** Key derivation functions of ECDH. */
+export const CKD = {
+  NULL: 0x01,
+  SHA1_KDF: 0x02,
+  SHA1_KDF_ASN1: 0x03,
+  SHA1_KDF_CONCATENATE: 0x04,
+  SHA224_KDF: 0x05,
+  SHA256_KDF: 0x06,
+  SHA384_KDF: 0x07,
+  SHA512_KDF: 0x08,
+  CPDIVERSIFY_KDF: 0x09,
+  SHA3_224_KDF: 0x0a,
+  SHA3_256_KDF: 0x0b,
+  SHA3_384_KDF: 0x0c,
+  SHA3_512_KDF: 0x0d,
+  SHA1_KDF_SP800: 0x0e,
+  SHA224_KDF_SP800: 0x0f,
+  SHA256_KDF_SP800: 0x10,
+  SHA384_KDF_SP800: 0x11,
+  SHA512_KDF_SP800: 0x12,
+  SHA3_224_KDF_SP800: 0x13,
+  SHA3_256_KDF_SP800: 0x14,
+  SHA3_384_KDF_SP800: 0x15,
+  SHA3_512_KDF_SP800: 0x16,
+  BLAKE2B_160_KDF: 0x17,
+  BLAKE2B_256_KDF: 0x18,
+  BLAKE2B_384_KDF: 0x19,
+  BLAKE2B_512_KDF: 0x1a,
+} as const
+
+/** Source of the OAEP label (CK_RSA_PKCS_OAEP_SOURCE_TYPE). */
+export const CKZ = { DATA_SPECIFIED: 0x01 } as const
+
+/** CK_UNAVAILABLE_INFORMATION and CK_ULONG -1 on 64-bit platforms. */
+export const CK_UNAVAILABLE_INFORMATION = 0xffff_ffff_ffff_ffffn
+
+/** Names of the flags of `table` that are set in `value`, without `CKF_`, lowest bit first. */
+export const flagNames = (table: Readonly<Record<string, number>>, value: number): string[] =>
+  Object.entries(table)
+    .filter(([, bit]) => (value & bit) >>> 0 === bit)
+    .map(([name]) => name)
