@@ -267,6 +267,46 @@ export async function removeTemporaries(dir: string, prefix = ''): Promise<void>
   }
 }
 
+/** Where an output lies; refuses names that could leave the folder. */
+function artefactPath(paths: BundlePaths, file: string): string {
+  const segments = file.split('/')
+  if (segments.length > MAX_DEPTH - 2 || !segments.every((segment) => SEGMENT.test(segment))) {
+    throw new FormatError('output cannot be a file of a bundle', {
+      where: JSON.stringify(file),
+      expected: 'names of [A-Za-z0-9._@-] that start with a letter or digit, joined by /',
+    })
+  }
+  return join(paths.artefacts, ...segments)
+}
+
+/**
+ * Writes an output of the plan, durable, never over another one. Throws PolicyError OUTPUT_EXISTS,
+ * FormatError for an unusable name, StorageError.
+ */
+export async function writeArtefact(
+  paths: BundlePaths,
+  file: string,
+  content: Uint8Array,
+): Promise<void> {
+  const path = artefactPath(paths, file)
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await syncDirectory(paths.artefacts)
+  } catch (error) {
+    throw storage('folder could not be made', dirname(path), error)
+  }
+  await writeFileDurable(path, content)
+}
+
+/** Text of an output. Throws ConfigError when it was not written, FormatError when it is not readable text. */
+export async function readArtefact(paths: BundlePaths, file: string): Promise<string> {
+  const path = artefactPath(paths, file)
+  if ((await lstat(path).catch(() => undefined)) === undefined) {
+    throw new ConfigError('output was not written', { where: path })
+  }
+  return fromUtf8(await readRegular(path, file), file)
+}
+
 /** SHA256SUMS text (coreutils format) over every file but itself. */
 export async function sumsOf(bundle: Bundle): Promise<string> {
   const lines: string[] = []
