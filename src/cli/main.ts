@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+/** Entry of the `keyrite` command: argv in, exit code out. */
+import { runCli } from './program.ts'
+
+// A reader that goes away (`| head`, a closed window) must not stop a ceremony half-way.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  env: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+})
