@@ -141,7 +141,13 @@ const words = (text: string): string => {
   return first.length <= 80 ? first : `${first.slice(0, 79).trimEnd()}…`
 }
 
-const withoutHyphen = (role: string): string => role.replace('-', ' ')
+/** Roles as words for several people. */
+const PLURAL: Record<Role, string> = {
+  administrator: 'administrators',
+  custodian: 'custodians',
+  'security-officer': 'security officers',
+  witness: 'witnesses',
+}
 
 /** `a, b and c`. */
 const listed = (items: readonly string[]): string =>
@@ -168,7 +174,7 @@ function normaliseStep(raw: RawStep, index: number, onlyToken: string | undefine
   if (kind === 'approve') {
     const { by, what } = raw['approve'] as { by: Role; what: 'plan' }
     return {
-      ...base(`Approval of the plan by ${withoutHyphen(by)}s`, MINUTES.approve),
+      ...base(`Approval of the plan by ${PLURAL[by]}`, MINUTES.approve),
       kind,
       by,
       what,
@@ -176,7 +182,7 @@ function normaliseStep(raw: RawStep, index: number, onlyToken: string | undefine
   }
   if (kind === 'attest') {
     const { by, what } = raw['attest'] as { by: Role[]; what: 'transcript' }
-    const who = listed(by.map((role) => `${withoutHyphen(role)}s`))
+    const who = listed(by.map((role) => PLURAL[role]))
     return { ...base(`Attestation of the transcript by ${who}`, MINUTES.attest), kind, by, what }
   }
   const action = raw[kind] as string

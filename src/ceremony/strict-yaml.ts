@@ -3,7 +3,15 @@
  * overlook. Anchors, aliases, tags, directives, duplicate keys, invisible and text-reordering characters
  * are errors, so what is read on paper is what is run.
  */
-import { LineCounter, isAlias, isCollection, isScalar, parseAllDocuments, visit } from 'yaml'
+import {
+  LineCounter,
+  isAlias,
+  isCollection,
+  isPair,
+  isScalar,
+  parseAllDocuments,
+  visit,
+} from 'yaml'
 import type * as z from 'zod'
 
 import { ConfigError } from '../errors.ts'
@@ -92,6 +100,9 @@ export function readYaml(text: string, file: string): YamlFile {
     refuse('a YAML directive', 0)
   }
   visit(document, (_key, node) => {
+    if (isPair(node) && isScalar(node.key) && node.key.value === '__proto__') {
+      refuse('the key __proto__', node.key.range?.[0])
+    }
     if (isAlias(node)) refuse('a YAML alias', node.range?.[0])
     if (!isScalar(node) && !isCollection(node)) return
     if (node.anchor !== undefined) refuse('a YAML anchor', node.range?.[0])
@@ -115,7 +126,10 @@ export interface Problem {
 export function problems(error: z.ZodError, base: SourcePath = []): Problem[] {
   return error.issues.flatMap((issue): Problem[] => {
     const path = [...base, ...(issue.path as (string | number)[])]
-    if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }]
+    if (issue.code !== 'unrecognized_keys') {
+      const missing = issue.message.endsWith('received undefined')
+      return [{ path, message: missing ? 'is missing' : issue.message }]
+    }
     return issue.keys.map((key) => ({
       path: [...path, key],
       message: `unknown key ${JSON.stringify(key)}`,
