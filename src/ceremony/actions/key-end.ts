@@ -1,0 +1,146 @@
+/** `key.zeroise`: destruction, then every attempt to show that it did not happen. */
+import { wipe } from '../../bytes.ts'
+import { TokenError } from '../../errors.ts'
+import {
+  type Attempt,
+  type KekOnToken,
+  ZEROISE_RESIDUALS,
+  falsifyZeroise,
+  parseNestedBlob,
+  plantCanary,
+  unwrapNested,
+} from '../../lifecycle/index.ts'
+import type { KeyRole } from '../../pkcs11/index.ts'
+import { pinDigits } from '../../quorum/index.ts'
+import { sha256, toHex, utf8 } from '../../bytes.ts'
+import { stepApprover } from '../approvals.ts'
+import { type Ceremony, tokenUri } from '../context.ts'
+import type { Ledger } from '../entries.ts'
+import { openToken } from '../login.ts'
+import type { ActionStep } from '../plan.ts'
+import { destroyById, findById, knownKey, ledgerKey } from './key-state.ts'
+import { nestedSource } from './key-transport.ts'
+
+type Copy = Ledger['copies'][number]
+
+/** Text of every wrapped copy that lies before us, by digest: outputs of this plan and bound inputs. */
+async function presentedCopies(ceremony: Ceremony): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  const names = [...Object.keys(ceremony.plan.outputs), ...Object.keys(ceremony.plan.inputs)]
+  for (const name of names) {
+    const text = await nestedSource(ceremony, name).catch(() => undefined)
+    if (text !== undefined) found.set(toHex(sha256(utf8(text))), text)
+  }
+  return found
+}
+
+async function kekOf(ceremony: Ceremony, name: string, step: string): Promise<KekOnToken> {
+  const entry = ceremony.ledger.keys[name]
+  if (entry === undefined) throw new TokenError('KEY_NOT_FOUND', `key ${name} is unknown`)
+  const { token } = await openToken(ceremony, entry.token, step)
+  const key = await findById(token, entry.id, 'secret-key')
+  if (key === undefined) throw new TokenError('KEY_NOT_FOUND', `key ${name} is gone`)
+  return { token, key }
+}
+
+/** Unwrapping a copy once a KEK it needs is gone. */
+function unwrapAttempt(ceremony: Ceremony, copy: Copy, text: string, step: string): Attempt {
+  const blob = parseNestedBlob(text, copy.output)
+  return {
+    attempt: `unwrap ${copy.output}, a copy of ${copy.key}`,
+    use: async () =>
+      unwrapNested(
+        blob,
+        await kekOf(ceremony, copy.kek, step),
+        await kekOf(ceremony, copy.outer, step),
+        {
+          role: blob.bound.key.role as KeyRole,
+          label: `${copy.key} zeroise probe`,
+          id: await ceremony.random.bytes(16),
+          onToken: false,
+        },
+      ),
+  }
+}
+
+/** A copy opens nothing any more once one of its KEKs is destroyed. */
+const isDead = ({ ledger }: Ceremony, copy: Copy): boolean =>
+  [copy.kek, copy.outer].some((kek) => ledger.keys[kek]?.state === 'destroyed')
+
+/** Destroys the key under approval, then tries to find and use it; records what stays recoverable. */
+export async function zeroiseKey(
+  ceremony: Ceremony,
+  step: ActionStep<'do', 'key.zeroise'>,
+): Promise<void> {
+  const name = step.with.key
+  const entry = knownKey(ceremony, name)
+  const { token } = await openToken(ceremony, entry.token, step.id)
+  const attempts: Attempt[] = []
+  if (ceremony.journal.of('intent', step.id).length === 0) {
+    const { key } = await ledgerKey(ceremony, name, step.id)
+    attempts.push(await plantCanary(token, key, entry.role as KeyRole))
+  }
+  const presented = await presentedCopies(ceremony)
+  const dependent = ceremony.ledger.copies.filter(
+    ({ kek, outer }) => kek === name || outer === name,
+  )
+  for (const copy of dependent) {
+    const text = presented.get(copy.sha256)
+    if (text !== undefined) attempts.push(unwrapAttempt(ceremony, copy, text, step.id))
+  }
+  await ceremony.wal.mutate(
+    {
+      step: step.id,
+      op: 'C_DestroyObject',
+      args: { token: entry.token, label: entry.label, kcv: entry.kcv.value },
+      ckaId: entry.id,
+      evidence: ['module-reported'],
+      call: async (approval) => {
+        await destroyById(token, entry.id, approval)
+        return null
+      },
+      inspect: async () => {
+        const left = (await token.inventory()).some((object) => object.id === entry.id)
+        return left ? { state: 'not-done' } : { state: 'done', data: null }
+      },
+    },
+    stepApprover(ceremony, step),
+  )
+  ceremony.ledger.keys[name] = { ...entry, state: 'destroyed' }
+  // Opened again here: the ladder or a resume may have replaced the secret.
+  const pin = pinDigits((await openToken(ceremony, entry.token, step.id)).secret)
+  try {
+    const falsification = await falsifyZeroise(
+      {
+        modulePath: ceremony.hsm.info.path,
+        tokenUri: tokenUri(ceremony, entry.token),
+        id: entry.id,
+        label: entry.label,
+      },
+      pin,
+      attempts,
+    )
+    const alive = ceremony.ledger.copies.filter(
+      (copy) => copy.key === name && !isDead(ceremony, copy),
+    )
+    await ceremony.journal.append(
+      'check',
+      step.id,
+      {
+        name: 'key.zeroise',
+        data: {
+          key: name,
+          falsification: falsification.map((item) => ({ ...item })),
+          recoverableCopies: alive.map((copy) => ({ ...copy })),
+          untestedCopies: dependent
+            .filter((copy) => !presented.has(copy.sha256))
+            .map((copy) => ({ ...copy })),
+          residuals: [...ZEROISE_RESIDUALS],
+        },
+      },
+      ['hsm-enforced', 'module-reported'],
+    )
+  } finally {
+    wipe(pin)
+  }
+}

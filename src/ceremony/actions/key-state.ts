@@ -1,0 +1,149 @@
+/** Keys as the plan declares them, the ledger remembers them, and the token shows them. */
+import { fromHex, toBase64, toHex } from '../../bytes.ts'
+import { KeyriteError, PolicyError, TokenError } from '../../errors.ts'
+import type { KekOnToken } from '../../lifecycle/index.ts'
+import type { Key, KeyRole, Token } from '../../pkcs11/index.ts'
+import type { Kcv } from '../../pkcs11/index.ts'
+import type { Approval } from '../../types.ts'
+import type { Ceremony } from '../context.ts'
+import type { Ledger } from '../entries.ts'
+import { openToken } from '../login.ts'
+import type { PlanKey } from '../plan.ts'
+import type { Found } from '../write-ahead.ts'
+
+/** A key of the ledger. */
+export type KnownKey = Ledger['keys'][string]
+
+/** What is recorded of a key when it comes into being. */
+export type Born = {
+  readonly uri: string
+  readonly kcv: { readonly method: Kcv['method']; readonly value: string }
+  /** SubjectPublicKeyInfo, base64, of a key pair. */
+  readonly publicKey: string | null
+}
+
+/** The plan's declaration of a key. */
+export function plannedKey(ceremony: Ceremony, name: string): PlanKey {
+  const planned = ceremony.plan.keys[name]
+  if (planned !== undefined) return planned
+  throw new PolicyError('STATE_MISMATCH', 'CER-PLAN-1', `the plan declares no key ${name}`)
+}
+
+/** What the ledger knows of a key that exists; throws STATE_MISMATCH. */
+export function knownKey(ceremony: Ceremony, name: string): KnownKey {
+  const entry = ceremony.ledger.keys[name]
+  if (entry !== undefined && entry.state !== 'destroyed') return entry
+  throw new PolicyError('STATE_MISMATCH', 'KEY-STATE-1', `key ${name} is not known to exist`, {
+    expected: 'made in this ceremony, or listed in the ledger of the previous transcript',
+    got: entry?.state ?? 'unknown',
+  })
+}
+
+const classOf = ({ publicKey }: Pick<KnownKey, 'publicKey'>): Key['class'] =>
+  publicKey === undefined ? 'secret-key' : 'private-key'
+
+/** The one key with this CKA_ID, or undefined; throws KEY_AMBIGUOUS. */
+export async function findById(
+  token: Token,
+  id: string,
+  keyClass: Key['class'],
+): Promise<Key | undefined> {
+  const found = await token.find({ id: fromHex(id), class: keyClass })
+  if (found.length > 1) {
+    throw new TokenError('KEY_AMBIGUOUS', 'several keys have the same CKA_ID', { where: id })
+  }
+  return found[0]
+}
+
+/** A key of the ledger on its token: found by id, compared by KCV. Throws KEY_NOT_FOUND, KEY_CHANGED. */
+export async function ledgerKey(
+  ceremony: Ceremony,
+  name: string,
+  step: string,
+): Promise<KekOnToken> {
+  const entry = knownKey(ceremony, name)
+  const { token } = await openToken(ceremony, entry.token, step)
+  const key = await findById(token, entry.id, classOf(entry))
+  if (key === undefined) {
+    throw new TokenError('KEY_NOT_FOUND', `key ${name} is not on its token`, {
+      where: `step ${step}`,
+      expected: `CKA_ID ${entry.id}`,
+    })
+  }
+  const { value } = await key.kcv()
+  if (value !== entry.kcv.value) {
+    throw new TokenError('KEY_CHANGED', `key ${name} is not the key the ledger knows`, {
+      where: key.uri,
+      expected: entry.kcv.value,
+      got: value,
+    })
+  }
+  return { token, key }
+}
+
+/** What is recorded of a new key. */
+export async function describe(key: Key): Promise<Born> {
+  const { method, value } = await key.kcv()
+  const publicKey = key.class === 'private-key' ? toBase64((await key.signer()).publicKey) : null
+  return { uri: key.uri, kcv: { method, value }, publicKey }
+}
+
+/** Destroys every object with this id; after a crash some may be torn. */
+export async function destroyById(token: Token, id: string, approval: Approval): Promise<void> {
+  for (const key of await token.find({ id: fromHex(id) })) await token.destroy(key, approval)
+}
+
+/** Looks for an object by its deterministic id after a crash. */
+export async function inspectObject(token: Token, id: string, role: KeyRole): Promise<Found<Born>> {
+  const keyClass = role === 'log-signer' || role === 'approval' ? 'private-key' : 'secret-key'
+  const objects = (await token.inventory()).filter((object) => object.id === id)
+  if (objects.length === 0) return { state: 'not-done' }
+  const partial = {
+    state: 'partial' as const,
+    remove: (approval: Approval) => destroyById(token, id, approval),
+  }
+  try {
+    const key = await findById(token, id, keyClass)
+    return key === undefined ? partial : { state: 'done', data: await describe(key) }
+  } catch (error) {
+    // A torn object answers some calls and fails others; it can only be removed.
+    if (error instanceof KeyriteError) return partial
+    throw error
+  }
+}
+
+/** Notes a key in the ledger. */
+export function remember(
+  ceremony: Ceremony,
+  name: string,
+  id: Uint8Array,
+  born: Born,
+  state: 'birth' | 'present',
+): void {
+  const { token, role } = plannedKey(ceremony, name)
+  ceremony.ledger.keys[name] = {
+    token,
+    role,
+    label: name,
+    id: toHex(id),
+    kcv: { method: born.kcv.method, value: born.kcv.value },
+    state,
+    ...(born.publicKey === null ? {} : { publicKey: born.publicKey }),
+  }
+}
+
+/** Labels are unique on a token; an interrupted step may find its own object. */
+export async function refuseTaken(
+  ceremony: Ceremony,
+  token: Token,
+  name: string,
+  step: string,
+): Promise<void> {
+  if (ceremony.journal.of('intent', step).length > 0) return
+  if ((await token.find({ label: name })).length === 0) return
+  throw new TokenError('KEY_EXISTS', `an object labelled ${name} is already on the token`, {
+    where: `step ${step}`,
+    expected: 'a free label',
+    hint: 'zeroise the old key in a ceremony of its own, or name the new one differently',
+  })
+}

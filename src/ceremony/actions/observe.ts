@@ -1,0 +1,196 @@
+/** Checks and records: what the token, the module file and people say, written down. Nothing changes. */
+import { readFile } from 'node:fs/promises'
+
+import { canonicalDigest } from '../../canonical.ts'
+import { fromHex, sha256, toHex, utf8 } from '../../bytes.ts'
+import { PolicyError } from '../../errors.ts'
+import { type ObjectRecord, probeEnforcement } from '../../pkcs11/index.ts'
+import { toPgpWords } from '../../pgp-words.ts'
+import { natoReadOut } from '../../nato.ts'
+import type { EvidenceClass, Json, JsonObject } from '../../types.ts'
+import { administrator } from '../acting.ts'
+import { readArtefact } from '../bundle.ts'
+import { type Ceremony, tokenUri } from '../context.ts'
+import { openToken } from '../login.ts'
+import type { CheckStep, RecordStep } from '../plan.ts'
+import { ledgerKey } from './key-state.ts'
+import { restoreTest } from './key-transport.ts'
+import { loneCustodian } from './tokens.ts'
+
+/** SHA-256 over the canonical list of objects: equal for equal structure, whatever the key values. */
+export const inventoryRoot = (objects: readonly ObjectRecord[]): string =>
+  toHex(canonicalDigest(objects as unknown as Json))
+
+async function clock(ceremony: Ceremony, step: CheckStep): Promise<JsonObject> {
+  const who = await administrator(ceremony, step.id)
+  const question = 'Time on the wall clock, with time zone'
+  const value = await ceremony.room.reading(who, question)
+  await ceremony.journal.append('statement', step.id, { actor: who.id, question, value }, [
+    'human-asserted',
+  ])
+  return { wallClock: value, hostClock: new Date(ceremony.clock.wallMs()).toISOString() }
+}
+
+async function moduleIdentity({ binding, hsm }: Ceremony, step: CheckStep): Promise<JsonObject> {
+  // Read again from the disk: the file may have been replaced since it was loaded.
+  const now = toHex(sha256(new Uint8Array(await readFile(hsm.info.path))))
+  if (now !== binding.module.sha256) {
+    throw new PolicyError(
+      'BINDING_MISMATCH',
+      'CER-MODULE-1',
+      'the PKCS#11 module is another file',
+      {
+        where: `step ${step.id}: ${hsm.info.path}`,
+        expected: binding.module.sha256,
+        got: now,
+      },
+    )
+  }
+  return { path: hsm.info.path, sha256: now, library: hsm.info.libraryDescription }
+}
+
+async function tokenIdentity(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
+  const bound = ceremony.binding.tokens[name]
+  const label = ceremony.ledger.tokens[name]?.label ?? bound?.label ?? name
+  const token = (await ceremony.hsm.tokens()).find((present) => present.label === label)
+  const serial = ceremony.ledger.tokens[name]?.serial ?? bound?.serial
+  if (serial === 'blank' && token === undefined) return { token: name, label, state: 'blank' }
+  if (token === undefined || (serial !== 'blank' && token.serial !== serial)) {
+    throw new PolicyError('BINDING_MISMATCH', 'CER-TOKEN-1', `token ${name} is not the bound one`, {
+      where: `step ${step}`,
+      expected: `label ${label}, serial ${serial ?? 'unknown'}`,
+      got: token === undefined ? 'no such token' : `serial ${token.serial}`,
+    })
+  }
+  const { slotId: _slot, ...identity } = token
+  return { token: name, ...identity }
+}
+
+async function listObjects(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
+  const { token } = await openToken(ceremony, name, step)
+  const objects = await token.inventory()
+  return {
+    token: name,
+    count: objects.length,
+    root: inventoryRoot(objects),
+    objects: objects.map(({ class: kind, label, id, keyType }) => ({
+      class: kind,
+      label,
+      id,
+      ...(keyType === undefined ? {} : { keyType }),
+    })),
+  }
+}
+
+/** Every key object on the token is known, and every key the ledger places there is found. */
+async function inventoryCheck(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
+  const listed = await listObjects(ceremony, name, step)
+  const objects = listed['objects'] as { class: string; label: string; id: string }[]
+  const known = Object.values(ceremony.ledger.keys).filter(
+    (key) => key.token === name && key.state !== 'destroyed',
+  )
+  const stranger = objects.find(
+    ({ class: kind, id }) => kind.endsWith('-key') && !known.some((key) => key.id === id),
+  )
+  const missing = known.find((key) => !objects.some(({ id }) => id === key.id))
+  if (stranger !== undefined || missing !== undefined) {
+    throw new PolicyError(
+      'STATE_MISMATCH',
+      'KEY-STATE-1',
+      `the objects on ${name} are not as recorded`,
+      {
+        where: `step ${step}`,
+        expected: known.map(({ label, id }) => `${label} (${id})`).join(', ') || 'no key',
+        got:
+          stranger === undefined
+            ? `${missing?.label ?? ''} is missing`
+            : `${stranger.class} ${stranger.label} (${stranger.id}) is unknown`,
+      },
+    )
+  }
+  return listed
+}
+
+async function enforcement(ceremony: Ceremony, name: string): Promise<JsonObject> {
+  const held = ceremony.open.get(name)
+  const table = await probeEnforcement(
+    held === undefined ? await ceremony.hsm.open(tokenUri(ceremony, name)) : held.token,
+  )
+  return { token: name, table: table as unknown as Json }
+}
+
+/** Performs a check; throws when it does not hold. Returns what is written down. */
+export async function check(
+  ceremony: Ceremony,
+  step: CheckStep,
+): Promise<{ data: JsonObject; evidence: EvidenceClass[] }> {
+  switch (step.action) {
+    case 'clock':
+      return { data: await clock(ceremony, step), evidence: ['human-asserted'] }
+    case 'module.identity':
+      return { data: await moduleIdentity(ceremony, step), evidence: ['crypto-verified'] }
+    case 'token.identity':
+      return {
+        data: await tokenIdentity(ceremony, step.with.token, step.id),
+        evidence: ['module-reported'],
+      }
+    case 'token.enforcement':
+      return { data: await enforcement(ceremony, step.with.token), evidence: ['hsm-enforced'] }
+    case 'token.inventory':
+      return {
+        data: await inventoryCheck(ceremony, step.with.token, step.id),
+        evidence: ['module-reported'],
+      }
+    case 'quorum.negative':
+      return { data: await loneCustodian(ceremony, step), evidence: ['hsm-enforced'] }
+    case 'key.restore':
+      return { data: await restoreTest(ceremony, step), evidence: ['crypto-verified'] }
+  }
+}
+
+/** Reads a value, shows it to the room, returns what is written down. */
+export async function record(
+  ceremony: Ceremony,
+  step: RecordStep,
+): Promise<{ data: JsonObject; evidence: EvidenceClass[] }> {
+  switch (step.action) {
+    case 'key.kcv': {
+      const { key } = await ledgerKey(ceremony, step.with.key, step.id)
+      const { method, value } = await key.kcv()
+      show(ceremony, step, `KCV of ${step.with.key} (${method})`, value)
+      return { data: { key: step.with.key, method, value }, evidence: ['crypto-verified'] }
+    }
+    case 'key.attributes': {
+      const { key } = await ledgerKey(ceremony, step.with.key, step.id)
+      const attributes = await key.attributes()
+      return {
+        data: { key: step.with.key, uri: key.uri, attributes: attributes as unknown as Json },
+        evidence: ['module-reported'],
+      }
+    }
+    case 'token.inventory': {
+      const data = await listObjects(ceremony, step.with.token, step.id)
+      show(ceremony, step, `inventory of ${step.with.token}`, String(data['root']))
+      return { data, evidence: ['module-reported'] }
+    }
+    case 'output.digest': {
+      const file = ceremony.plan.outputs[step.with.output]?.file ?? step.with.output
+      const digest = toHex(sha256(utf8(await readArtefact(ceremony.paths, file))))
+      show(ceremony, step, `SHA-256 of ${file}`, digest)
+      return {
+        data: { output: step.with.output, file, sha256: digest },
+        evidence: ['crypto-verified'],
+      }
+    }
+  }
+}
+
+function show(ceremony: Ceremony, step: RecordStep, what: string, hex: string): void {
+  const spoken =
+    step.readAloud === 'pgp-words'
+      ? [toPgpWords(fromHex(hex)).join(' ')]
+      : step.readAloud === 'nato'
+        ? natoReadOut(hex)
+        : []
+  ceremony.room.show([`${what}: ${hex}`, ...spoken])
+}

@@ -1,0 +1,44 @@
+/** The transcript before this one: verified, compared with the bound root, and read for its ledger. */
+import { toHex } from '../bytes.ts'
+import { PolicyError } from '../errors.ts'
+import type { Binding } from './binding.ts'
+import type { Ledger } from './entries.ts'
+import type { Plan } from './plan.ts'
+import { verify } from './verify.ts'
+
+/** Where the new ceremony starts from. */
+export interface Previous {
+  /** Root of the previous transcript, hex. */
+  readonly root: string
+  readonly ledger: Ledger
+}
+
+/**
+ * Undefined for a genesis plan. Throws BINDING_MISMATCH when the bound bundle is missing, does not verify
+ * in the same mode, is unfinished, or has another root than the binding (or the plan) names.
+ */
+export async function previousLedger(plan: Plan, binding: Binding): Promise<Previous | undefined> {
+  if (plan.previous === 'genesis') return undefined
+  const refuse = (got: string, expected: string): never => {
+    throw new PolicyError(
+      'BINDING_MISMATCH',
+      'CER-PREVIOUS-1',
+      'the previous transcript does not fit',
+      {
+        where: binding.previous?.bundle ?? 'binding: previous',
+        expected,
+        got,
+      },
+    )
+  }
+  const { previous, mode } = binding
+  if (previous === undefined) return refuse('nothing', 'bundle and root of the ceremony before')
+  const verification = await verify(previous.bundle, { mode })
+  const failed = verification.findings.find(({ status }) => status === 'failed')
+  if (failed !== undefined)
+    return refuse(`${failed.id}: ${failed.detail}`, 'a bundle that verifies')
+  const root = `sha256:${toHex(verification.root)}`
+  if (root !== previous.root) return refuse(root, previous.root)
+  if (plan.previous !== 'required' && plan.previous !== root) return refuse(root, plan.previous)
+  return { root: toHex(verification.root), ledger: structuredClone(verification.ledger) }
+}

@@ -1,0 +1,142 @@
+/** Takes up a transcript that a killed process left, or closes it as aborted. */
+import { fromUtf8, toHex } from '../bytes.ts'
+import { readFile } from 'node:fs/promises'
+import { openLog } from '../audit/index.ts'
+import { PolicyError } from '../errors.ts'
+import { parseAllowedSigners } from '../quorum/index.ts'
+import type { LoadedBinding } from './binding.ts'
+import { bundlePaths, removeTemporaries } from './bundle.ts'
+import { type CeremonyOutcome, closeCeremony } from './close.ts'
+import type { Ceremony, CeremonyIdentity } from './context.ts'
+import { openJournal } from './journal.ts'
+import { readPlan } from './plan.ts'
+import { loadPolicy } from './policy.ts'
+import { holdReserve } from './reserve.ts'
+import { readReviewed } from './reviewed.ts'
+import { type RunPorts, perform, refuseUnlessBound } from './run.ts'
+import { SOFTWARE } from './software.ts'
+import { writeAhead } from './write-ahead.ts'
+
+/** Inputs of {@link resume}. */
+export interface ResumeOptions extends RunPorts {
+  /** Bundle directory of the interrupted ceremony. */
+  readonly dir: string
+  /** The same binding file as before: its paths are relative to where it lies. */
+  readonly binding: LoadedBinding
+}
+
+const notResumable = (where: string, got: string): PolicyError =>
+  new PolicyError('NOT_RESUMABLE', 'CER-WAL-1', 'this ceremony cannot be taken up again', {
+    where,
+    expected: 'an unfinished transcript',
+    got,
+  })
+
+/** Opens the transcript, checks that the reviewed files are the approved ones, and rebuilds the state. */
+async function takeUp(options: ResumeOptions): Promise<Ceremony> {
+  const { dir, binding, room, hsm, clock, random, observe } = options
+  const paths = bundlePaths(dir)
+  const first = await readFirstEntry(paths.log)
+  const log = await openLog({ dir: paths.log, origin: first.origin, clock, mode: 'append' })
+  try {
+    const journal = openJournal(log, { ceremony: first.ceremony, mode: first.mode }, clock)
+    const [open] = journal.of('ceremony.open')
+    if (open === undefined) throw notResumable(dir, 'no opening entry')
+    if (journal.of('ceremony.close').length > 0) throw notResumable(dir, 'a closed one')
+    const texts = await readReviewed(paths, open)
+    if (toHex(binding.digest) !== open.bindingSha256) {
+      throw new PolicyError(
+        'BINDING_CHANGED',
+        'CER-BINDING-1',
+        'the binding is not the approved one',
+        {
+          where: binding.binding.binding,
+          expected: open.bindingSha256,
+          got: toHex(binding.digest),
+        },
+      )
+    }
+    const plan = readPlan(texts.plan)
+    const identity: CeremonyIdentity = {
+      id: open.ceremony,
+      origin: log.origin,
+      mode: open.mode,
+      planSha256: open.planSha256,
+      bindingSha256: open.bindingSha256,
+      policySha256: open.policySha256,
+      rosterSha256: open.rosterSha256,
+      previous: open.previous,
+    }
+    await removeTemporaries(dir)
+    await holdReserve(dir)
+    return {
+      plan,
+      binding: binding.resolved,
+      policy: loadPolicy(texts.policy, paths.policy).policy,
+      roster: parseAllowedSigners(texts.roster, paths.roster),
+      identity,
+      paths,
+      room,
+      hsm,
+      clock,
+      random,
+      journal,
+      wal: writeAhead(journal, observe),
+      ledger: journal.ledger(),
+      open: new Map(),
+      acting: new Map(),
+    }
+  } catch (error) {
+    await log[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The first line, read without opening the log for writing: it names the ceremony. */
+async function readFirstEntry(
+  logDir: string,
+): Promise<{ origin: string; ceremony: string; mode: 'production' | 'rehearsal' }> {
+  const origin = (await readFile(`${logDir}/origin`, 'utf8').catch(() => '')).trim()
+  const segment = await readFile(`${logDir}/seg/000000000000.jsonl`).catch(() => undefined)
+  const end = segment?.indexOf(0x0a) ?? -1
+  if (origin === '' || segment === undefined || end < 0) throw notResumable(logDir, 'no transcript')
+  const line = JSON.parse(fromUtf8(new Uint8Array(segment.subarray(0, end)), 'log')) as {
+    ceremony: string
+    mode: 'production' | 'rehearsal'
+  }
+  return { origin, ceremony: line.ceremony, mode: line.mode }
+}
+
+/** Continues where the transcript ends; what has a result is not repeated. */
+export async function resume(options: ResumeOptions): Promise<CeremonyOutcome> {
+  const ceremony = await takeUp(options)
+  const { plan, binding, ledger, hsm, journal } = ceremony
+  try {
+    await refuseUnlessBound({ plan, binding, ledger }, hsm)
+  } catch (error) {
+    await journal.log[Symbol.asyncDispose]()
+    throw error
+  }
+  await journal.append(
+    'ceremony.resume',
+    '',
+    {
+      software: SOFTWARE,
+      moduleSha256: hsm.info.sha256,
+      openIntents: journal.openIntents().map(({ seq }) => seq),
+    },
+    ['software-enforced'],
+  )
+  return perform(ceremony)
+}
+
+/** Closes an interrupted ceremony as aborted, with what it leaves behind. */
+export async function abort(
+  options: ResumeOptions & { readonly reason: string },
+): Promise<CeremonyOutcome> {
+  const ceremony = await takeUp(options)
+  return closeCeremony(ceremony, 'aborted', {
+    atStep: ceremony.journal.of('step.begin').at(-1)?.step ?? '',
+    error: new PolicyError('ABORTED', 'CER-CLOSE-1', options.reason),
+  })
+}

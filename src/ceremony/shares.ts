@@ -1,0 +1,242 @@
+/**
+ * Issuing and opening PIN shares. A split counts only when every holder has read their own share back
+ * from the medium and signed a receipt for it.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { sha256, toHex, wipe } from '../bytes.ts'
+import { ConfigError, QuorumError } from '../errors.ts'
+import {
+  type Commitments,
+  type PinKind,
+  type Share,
+  type ShareKey,
+  checkReceipt,
+  checkShare,
+  combineShares,
+  openShare,
+  receiptArgsSha256,
+  sealShare,
+  splitSecret,
+} from '../quorum/index.ts'
+import { actingPeople, needed } from './acting.ts'
+import { intentTopic, recordRefusal, signTopic } from './approvals.ts'
+import { type Ceremony, holders } from './context.ts'
+import type { Person, Role } from './room.ts'
+
+const TRIES = 3
+
+/** Which people hold shares of which PIN. */
+export const shareRole = (pin: PinKind): Role => (pin === 'user' ? 'custodian' : 'security-officer')
+
+/** A split of one PIN of one token. */
+export interface SplitTopic {
+  readonly step: string
+  readonly tokenLabel: string
+  readonly tokenSerial: string
+  readonly pin: PinKind
+  readonly epoch: number
+}
+
+type Scope = Pick<Commitments, 'tokenLabel' | 'pin' | 'epoch'>
+
+/** Where a person's share file lies: on their own medium. */
+export function shareFile(ceremony: Ceremony, person: Person, scope: Scope): string {
+  const medium = ceremony.binding.people[person.id]?.shares
+  if (medium === undefined) {
+    throw new ConfigError(`${person.id} holds a share but has no medium`, {
+      where: `binding: people.${person.id}.shares`,
+      expected: 'directory and lock',
+    })
+  }
+  return join(
+    medium.directory,
+    `${scope.tokenLabel}.${scope.pin}-pin.epoch-${scope.epoch}.${person.id}.age`,
+  )
+}
+
+async function shareKey(ceremony: Ceremony, person: Person, purpose: string): Promise<ShareKey> {
+  const lock = ceremony.binding.people[person.id]?.shares?.lock
+  if (lock === undefined || lock === 'passphrase') {
+    return { passphrase: await ceremony.room.passphrase(person, purpose, { again: false }) }
+  }
+  return { identity: new Uint8Array(await readFile(lock.identity)) }
+}
+
+const wipeKey = (key: ShareKey): void => wipe('passphrase' in key ? key.passphrase : key.identity)
+
+/** Writes a share file, reads it back from the medium and opens it; returns the file's digest. */
+async function deliver(ceremony: Ceremony, person: Person, share: Share): Promise<string> {
+  const path = shareFile(ceremony, person, share)
+  const lock = ceremony.binding.people[person.id]?.shares?.lock
+  const label = `${share.tokenLabel} ${share.pin} PIN, epoch ${share.epoch}`
+  const recipient = lock !== undefined && lock !== 'passphrase' ? lock.recipient : undefined
+  const key: ShareKey =
+    recipient === undefined
+      ? {
+          passphrase: await ceremony.room.passphrase(person, `new share: ${label}`, {
+            again: true,
+          }),
+        }
+      : await shareKey(ceremony, person, label)
+  try {
+    const file = await sealShare(
+      share,
+      recipient !== undefined || !('passphrase' in key)
+        ? { recipient: recipient ?? '' }
+        : { passphrase: key.passphrase },
+    )
+    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
+    await writeFile(`${path}.new`, file, { mode: 0o600, flush: true })
+    await rename(`${path}.new`, path)
+    const read = new Uint8Array(await readFile(path))
+    const opened = await openShare(read, key)
+    wipe(opened.value, opened.salt)
+    return toHex(sha256(read))
+  } finally {
+    wipeKey(key)
+  }
+}
+
+/**
+ * Splits a secret among all holders of its role and collects a signed receipt from each. Until this
+ * returns, nothing about the token's PIN may change. Throws RECEIPT_MISSING, SHARE_INVALID, SPLIT_INVALID.
+ */
+export async function issueShares(
+  ceremony: Ceremony,
+  topic: SplitTopic,
+  secret: Uint8Array,
+): Promise<Commitments> {
+  const { journal, room, roster, clock } = ceremony
+  const role = shareRole(topic.pin)
+  const everyone = holders(ceremony, role)
+  const { step, ...scope } = topic
+  const { shares, commitments } = await splitSecret(
+    secret,
+    { ...scope, threshold: needed(ceremony, role) },
+    everyone.map(({ id }) => id),
+  )
+  try {
+    for (const [index, person] of everyone.entries()) {
+      const share = shares[index]
+      if (share === undefined) throw new RangeError('fewer shares than holders')
+      room.progress(
+        `${person.name} receives a share of the ${topic.pin} PIN`,
+        index,
+        everyone.length,
+      )
+      const fileSha256 = await deliver(ceremony, person, share)
+      const args = receiptArgsSha256(commitments, share.index, fileSha256)
+      await room.confirm(person, `You hold share ${share.index} of ${commitments.of}?`, 'received')
+      const receipt = await signTopic(
+        ceremony,
+        intentTopic(ceremony, step, 'share.receipt', args),
+        person,
+      )
+      checkReceipt(receipt, {
+        roster,
+        args,
+        person: person.principal,
+        at: new Date(clock.wallMs()),
+      })
+      await journal.append('receipt', step, receipt, ['crypto-verified'])
+    }
+  } catch (error) {
+    return await recordRefusal(ceremony, step, 'share.receipt', [], error)
+  } finally {
+    for (const share of shares) wipe(share.value, share.salt)
+  }
+  await journal.append(
+    'shares.committed',
+    step,
+    { commitments: structuredClone(commitments) as never },
+    ['crypto-verified'],
+  )
+  return commitments
+}
+
+/** One person opens their own share file; wrong passphrases may be tried again. */
+export async function openOwnShare(
+  ceremony: Ceremony,
+  step: string,
+  person: Person,
+  commitments: Commitments,
+): Promise<Share> {
+  const path = shareFile(ceremony, person, commitments)
+  const file = await readFile(path).catch((cause: unknown) => {
+    throw new QuorumError('SHARE_UNREADABLE', `the share of ${person.id} is not there`, {
+      where: path,
+      expected: `share of the ${commitments.pin} PIN of ${commitments.tokenLabel}, epoch ${commitments.epoch}`,
+      hint: 'insert the medium that holds this share',
+      cause,
+    })
+  })
+  for (let attempt = 1; ; attempt += 1) {
+    const key = await shareKey(
+      ceremony,
+      person,
+      `share: ${commitments.tokenLabel} ${commitments.pin} PIN`,
+    )
+    try {
+      const share = await openShare(new Uint8Array(file), key)
+      checkShare(share, commitments)
+      return share
+    } catch (error) {
+      const again = error instanceof QuorumError && error.code === 'SHARE_UNREADABLE'
+      if (!again || attempt === TRIES || 'identity' in key) {
+        return await recordRefusal(ceremony, step, 'share.open', [person.id], error)
+      }
+      ceremony.room.show([`${error.message} (${attempt} of ${TRIES} tries)`])
+    } finally {
+      wipeKey(key)
+    }
+  }
+}
+
+/** Opens the shares of the people who act today and combines them into the secret; the caller wipes it. */
+export async function combineOpened(
+  ceremony: Ceremony,
+  step: string,
+  commitments: Commitments,
+): Promise<Uint8Array> {
+  const acting = await actingPeople(ceremony, shareRole(commitments.pin), step)
+  const shares: Share[] = []
+  try {
+    for (const [index, person] of acting.entries()) {
+      ceremony.room.progress(`${person.name} opens a share`, index, acting.length)
+      const share = await openOwnShare(ceremony, step, person, commitments)
+      shares.push(share)
+      await ceremony.journal.append(
+        'share.opened',
+        step,
+        {
+          token: commitments.tokenLabel,
+          pin: commitments.pin,
+          epoch: commitments.epoch,
+          holder: share.holder,
+          index: share.index,
+        },
+        ['crypto-verified'],
+      )
+    }
+    return await combineShares(shares, commitments).catch((error: unknown) =>
+      recordRefusal(
+        ceremony,
+        step,
+        'shares.combine',
+        acting.map(({ id }) => id),
+        error,
+      ),
+    )
+  } finally {
+    for (const share of shares) wipe(share.value, share.salt)
+  }
+}
+
+/** Removes the share files of an epoch that no longer opens anything. Their media may keep traces. */
+export async function removeShares(ceremony: Ceremony, scope: Scope): Promise<void> {
+  for (const person of holders(ceremony, shareRole(scope.pin))) {
+    await rm(shareFile(ceremony, person, scope), { force: true })
+  }
+}
