@@ -166,7 +166,8 @@ export const entrySchema = z.discriminatedUnion('type', [
   entry('check', { name: z.string(), data: json }),
   entry('record', { name: z.string(), data: json }),
   entry('approval', { role, intent, signature: z.string() }),
-  entry('receipt', { intent, signature: z.string() }),
+  /** `fileSha256`: the share file the holder signed for, so that a verifier can compute the signed digest. */
+  entry('receipt', { intent, signature: z.string(), fileSha256: sha256 }),
   entry('shares.committed', { commitments }),
   entry('share.opened', {
     token: z.string(),

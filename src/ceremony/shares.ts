@@ -140,7 +140,7 @@ export async function issueShares(
         person: person.principal,
         at: new Date(clock.wallMs()),
       })
-      await journal.append('receipt', step, receipt, ['crypto-verified'])
+      await journal.append('receipt', step, { ...receipt, fileSha256 }, ['crypto-verified'])
     }
   } catch (error) {
     return await recordRefusal(ceremony, step, 'share.receipt', [], error)
