@@ -3,11 +3,14 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 
 import { FormatError } from './errors.ts'
 
-const HEX = /^(?:[0-9a-f]{2})*$/
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-
-/** UTF-8 bytes of a string. */
-export const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
+/** UTF-8 bytes of a string; throws {@link FormatError} on a lone surrogate, which has no UTF-8 form. */
+export function utf8(text: string): Uint8Array {
+  // TextEncoder would replace it with U+FFFD, so two texts would share one hash or signature.
+  if (!text.isWellFormed()) {
+    throw new FormatError('text has no UTF-8 form', { where: 'text', got: 'a lone surrogate' })
+  }
+  return new TextEncoder().encode(text)
+}
 
 /** Text of UTF-8 bytes; throws {@link FormatError} on malformed input. */
 export function fromUtf8(bytes: Uint8Array, where = 'text'): string {
@@ -18,16 +21,27 @@ export function fromUtf8(bytes: Uint8Array, where = 'text'): string {
   }
 }
 
+/**
+ * Lenient decoding, to be compared with its re-encoding by the caller. Decodes in place: the text may be
+ * a secret, and `Buffer.from(text)` would leave a copy in Node's shared pool.
+ */
+function decode(text: string, encoding: 'hex' | 'base64', length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  const written = Buffer.from(bytes.buffer).write(text, encoding)
+  return written === length ? bytes : bytes.subarray(0, written)
+}
+
 /** Lower-case hexadecimal. */
 export const toHex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 
 /** Strict lower-case hexadecimal; throws {@link FormatError}. */
 export function fromHex(text: string, where = 'hex'): Uint8Array {
-  if (!HEX.test(text)) {
+  const bytes = decode(text, 'hex', text.length >>> 1)
+  if (toHex(bytes) !== text) {
     throw new FormatError('not lower-case hexadecimal', { where, expected: 'pairs of 0-9a-f' })
   }
-  return new Uint8Array(Buffer.from(text, 'hex'))
+  return bytes
 }
 
 /** Padded base64 (RFC 4648 §4). */
@@ -36,8 +50,8 @@ export const toBase64 = (bytes: Uint8Array): string =>
 
 /** Strict padded base64 whose unused bits are zero (RFC 4648 §3.5); throws {@link FormatError}. */
 export function fromBase64(text: string, where = 'base64'): Uint8Array {
-  const bytes = BASE64.test(text) ? new Uint8Array(Buffer.from(text, 'base64')) : undefined
-  if (bytes === undefined || toBase64(bytes) !== text) {
+  const bytes = decode(text, 'base64', Buffer.byteLength(text, 'base64'))
+  if (toBase64(bytes) !== text) {
     throw new FormatError('not canonical base64', { where, expected: 'RFC 4648 §4 with padding' })
   }
   return bytes

@@ -1,11 +1,14 @@
 /**
  * RFC 8785 JSON Canonicalization Scheme, for the values keyrite signs and hashes.
  * Numbers are restricted to safe integers, so the number serialisation of RFC 8785 §3.2.2.3 is never
- * in doubt; anything else is refused.
+ * in doubt, and nesting to {@link MAX_DEPTH}; anything else is refused.
  */
 import { sha256, utf8 } from './bytes.ts'
 import { FormatError } from './errors.ts'
 import type { Json } from './types.ts'
+
+/** Deepest nesting written or read, so that hostile input cannot exhaust the stack. */
+export const MAX_DEPTH = 64
 
 function refuse(where: string, got: string): never {
   throw new FormatError('value has no canonical JSON form', {
@@ -21,7 +24,8 @@ function string(text: string, where: string): string {
   return JSON.stringify(text)
 }
 
-function encode(value: unknown, where: string): string {
+function encode(value: unknown, where: string, depth = 0): string {
+  if (depth > MAX_DEPTH) refuse(where, `nesting deeper than ${MAX_DEPTH}`)
   if (value === null || typeof value === 'boolean') return String(value)
   if (typeof value === 'string') return string(value, where)
   if (typeof value === 'number') {
@@ -30,15 +34,18 @@ function encode(value: unknown, where: string): string {
       : refuse(where, `number ${String(value)}`)
   }
   if (Array.isArray(value)) {
-    return `[${value.map((item, index) => encode(item, `${where}[${index}]`)).join(',')}]`
+    // Array.from visits the holes of a sparse array, which map() would leave out.
+    const items = Array.from(value, (item, index) => encode(item, `${where}[${index}]`, depth + 1))
+    return `[${items.join(',')}]`
   }
   if (typeof value === 'object') {
     const proto: unknown = Object.getPrototypeOf(value)
     if (proto !== Object.prototype && proto !== null) refuse(where, 'an object with a class')
+    if (Object.getOwnPropertySymbols(value).length > 0) refuse(where, 'a symbol as key')
     // RFC 8785 §3.2.3: keys sorted by UTF-16 code units, which is JavaScript's default string order.
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
     const members = entries.map(
-      ([key, item]) => `${string(key, where)}:${encode(item, `${where}.${key}`)}`,
+      ([key, item]) => `${string(key, where)}:${encode(item, `${where}.${key}`, depth + 1)}`,
     )
     return `{${members.join(',')}}`
   }
@@ -50,3 +57,20 @@ export const canonicalJson = (value: Json): string => encode(value, '$')
 
 /** SHA-256 over the UTF-8 bytes of the canonical JSON. */
 export const canonicalDigest = (value: Json): Uint8Array => sha256(utf8(canonicalJson(value)))
+
+/**
+ * Value of a text that is canonical JSON to the byte: the re-encoding is compared, which rules out
+ * duplicate keys, white space, other escapes and other number forms. Throws {@link FormatError}.
+ */
+export function parseCanonicalJson(text: string, where = 'JSON'): Json {
+  let value: Json
+  try {
+    value = JSON.parse(text) as Json
+  } catch (cause) {
+    throw new FormatError('not JSON', { where, cause })
+  }
+  if (encode(value, where) !== text) {
+    throw new FormatError('not canonical JSON', { where, expected: 'the RFC 8785 form' })
+  }
+  return value
+}

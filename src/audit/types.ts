@@ -3,6 +3,15 @@ import type { Clock } from '../ports.ts'
 import type { NoteSigner, NoteVerifier } from '../note.ts'
 import type { Json, JsonObject } from '../types.ts'
 
+/** What a checkpoint states (C2SP tlog-checkpoint). */
+export interface Checkpoint {
+  readonly origin: string
+  /** Number of entries. */
+  readonly size: number
+  /** RFC 6962 root over the first `size` entries. */
+  readonly root: Uint8Array
+}
+
 /** A line as stored: the caller's fields plus `v`, `seq`, `time` and `prev`. */
 export type LogEntry = JsonObject & {
   readonly v: 1
@@ -46,6 +55,21 @@ export interface OpenLogOptions {
   readonly mode: 'create' | 'append'
   /** Checked against an existing checkpoint at open; at least one must match when given. */
   readonly verifiers?: readonly NoteVerifier[]
+  /** Size and root known from outside the directory, see {@link VerifyLogOptions}. */
+  readonly anchor?: Pick<Checkpoint, 'size' | 'root'>
+}
+
+/** Options of `verifyLog`. */
+export interface VerifyLogOptions {
+  /** Trusted keys; at least one must have signed, and no signature by any of them may be bad. */
+  readonly verifiers: readonly NoteVerifier[]
+  /** The origin the log must have. */
+  readonly origin?: string
+  /**
+   * A size and root of this log known from elsewhere (minutes, SIEM, a token). The log must contain it:
+   * the only defence against an old but consistent copy of the whole directory.
+   */
+  readonly anchor?: Pick<Checkpoint, 'size' | 'root'>
 }
 
 /** What `verifyLog` found. */
@@ -56,6 +80,8 @@ export interface VerifiedLog {
   readonly root: Uint8Array
   /** Names of the verifiers whose signature on the checkpoint is good. */
   readonly signedBy: readonly string[]
-  /** Lines after the signed size. */
+  /** Lines after the signed size. `entries`, `size` and `root` leave them out. */
   readonly unsignedTail: number
+  /** The signed note the claims rest on. */
+  readonly note: string
 }
