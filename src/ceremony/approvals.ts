@@ -3,7 +3,7 @@
  * arguments, the log as they saw it and an expiry. What is refused is recorded before it is thrown.
  */
 import { toHex } from '../bytes.ts'
-import { KeyriteError } from '../errors.ts'
+import { type KeyriteError, PolicyError, QuorumError } from '../errors.ts'
 import {
   type Intent,
   type SignedIntent,
@@ -15,6 +15,7 @@ import { actingPeople, needed } from './acting.ts'
 import { type Ceremony, holders } from './context.ts'
 import { actionSpec } from './action-table.ts'
 import type { ApproveStep, DoStep } from './plan.ts'
+import { loggedError } from './logged-error.ts'
 import type { Person, Role } from './room.ts'
 import { approvedAction, stepArgsSha256 } from './step-args.ts'
 import type { AskApproval, StepApproval } from './write-ahead.ts'
@@ -64,7 +65,9 @@ export async function signTopic(
   return signIntent(intent, await ceremony.room.signer(person))
 }
 
-/** Records a refusal in the transcript, then throws it on. */
+const onRecord = new WeakSet<KeyriteError>()
+
+/** Records a refusal in the transcript, once, then throws it on. */
 export async function recordRefusal(
   ceremony: Ceremony,
   step: string,
@@ -72,16 +75,13 @@ export async function recordRefusal(
   actors: readonly string[],
   error: unknown,
 ): Promise<never> {
-  if (error instanceof KeyriteError) {
-    const { name, code, message, ...detail } = error.toJSON()
+  const refusal = error instanceof QuorumError || error instanceof PolicyError
+  if (refusal && !onRecord.has(error)) {
+    onRecord.add(error)
     await ceremony.journal.append(
       'refused',
       step,
-      {
-        action,
-        actors: [...actors],
-        error: { name: name ?? '', code: code ?? '', message: message ?? '', ...detail },
-      },
+      { action, actors: [...actors], error: loggedError(error) },
       ['software-enforced'],
     )
   }

@@ -133,8 +133,10 @@ export async function makeCast(options: {
   readonly organisation: string
   readonly hsm: Hsm
   readonly random: Random
+  /** All keys are plain files, so that another process can play the same cast. */
+  readonly filesOnly?: boolean
 }): Promise<Cast> {
-  const { dir, roles, organisation, hsm, random } = options
+  const { dir, roles, organisation, hsm, random, filesOnly = false } = options
   const members = new Map<string, CastMember>()
   const tokens: Token[] = []
   for (const role of Object.keys(roles) as Role[]) {
@@ -149,7 +151,7 @@ export async function makeCast(options: {
         principal,
         roles: [role],
       }
-      const secondCustodian = role === 'custodian' && index === 1
+      const secondCustodian = role === 'custodian' && index === 1 && !filesOnly
       const card = secondCustodian ? await ownToken(hsm, random, id, principal) : undefined
       if (card !== undefined) tokens.push(card.token)
       const file = card === undefined ? await keyFile(home, principal) : undefined
@@ -157,7 +159,7 @@ export async function makeCast(options: {
       if (key === undefined) throw new RangeError('a member has no key')
       const holdsShares = role === 'custodian' || role === 'security-officer'
       const held = holdsShares
-        ? await sharesOf(home, random, role === 'custodian' && index === 0)
+        ? await sharesOf(home, random, role === 'custodian' && index === 0 && !filesOnly)
         : undefined
       const bound: BoundPerson = {
         name: person.name,

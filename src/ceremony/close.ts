@@ -4,9 +4,10 @@
  */
 import { fromBase64, toHex } from '../bytes.ts'
 import { openLog } from '../audit/index.ts'
-import { KeyriteError, PolicyError, StorageError } from '../errors.ts'
+import { type KeyriteError, StorageError } from '../errors.ts'
 import { type NoteSigner, formatVerifierKey, noteVerifier } from '../note.ts'
 import { actingPeople } from './acting.ts'
+import { asKeyriteError, loggedError } from './logged-error.ts'
 import { ledgerKey } from './actions/key-state.ts'
 import { attest } from './attest.ts'
 import { type Ceremony, closeToken } from './context.ts'
@@ -33,36 +34,6 @@ export interface CeremonyOutcome {
 export interface Failure {
   readonly atStep: string
   readonly error: unknown
-}
-
-type LoggedError = EntryOf<'ceremony.abort'>['error']
-
-/** An error as it may be written down: a foreign error's message could hold anything, so it stays out. */
-export function asKeyriteError(error: unknown): KeyriteError {
-  if (error instanceof KeyriteError) return error
-  if (error instanceof Error && error.name === 'AbortError') {
-    return new PolicyError('ABORTED', 'CER-CLOSE-1', 'somebody in the room aborted the ceremony', {
-      cause: error,
-    })
-  }
-  return new KeyriteError('UNEXPECTED', 'an unexpected error ended the ceremony', {
-    got: error instanceof Error ? error.name : typeof error,
-    cause: error,
-  })
-}
-
-export function loggedError(error: KeyriteError): LoggedError {
-  const { name, code, message } = error
-  const { where, expected, got, hint } = error.toJSON()
-  return {
-    name,
-    code,
-    message,
-    ...(where === undefined ? {} : { where }),
-    ...(expected === undefined ? {} : { expected }),
-    ...(got === undefined ? {} : { got }),
-    ...(hint === undefined ? {} : { hint }),
-  }
 }
 
 /** What an aborted ceremony leaves behind, in words. */
@@ -106,7 +77,11 @@ async function logSigner(ceremony: Ceremony): Promise<NoteSigner | undefined> {
 /** Reopens a log whose writer died of a full disk, with the space that was held back. */
 async function revive(ceremony: Ceremony): Promise<Ceremony> {
   const { journal, paths, clock, identity } = ceremony
-  await journal.log[Symbol.asyncDispose]().catch(() => undefined)
+  try {
+    await journal.log[Symbol.asyncDispose]()
+  } catch {
+    // The writer is dead already; recovery below reads what is on the disk.
+  }
   await releaseReserve(paths.dir)
   const log = await openLog({ dir: paths.log, origin: identity.origin, clock, mode: 'append' })
   return { ...ceremony, journal: openJournal(log, journal.identity, clock) }

@@ -37,6 +37,8 @@ export interface RehearseOptions {
   readonly random: Random
   readonly room?: Omit<ScriptedRoomOptions, 'clock'>
   readonly observe?: (point: WriteAheadPoint, op: string) => void
+  /** See {@link makeCast}. */
+  readonly filesOnly?: boolean
 }
 
 /** One rehearsed plan. */
@@ -113,6 +115,7 @@ export async function rehearse(options: RehearseOptions): Promise<Rehearsed[]> {
     organisation: ORGANISATION,
     hsm,
     random,
+    ...(options.filesOnly === undefined ? {} : { filesOnly: options.filesOnly }),
   })
   const rosterFile = join(workDir, 'allowed_signers')
   await writeFile(rosterFile, cast.roster)

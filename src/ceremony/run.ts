@@ -11,8 +11,9 @@ import type { Clock, Random } from '../ports.ts'
 import { parseAllowedSigners } from '../quorum/index.ts'
 import type { Json } from '../types.ts'
 import { performStep } from './actions/index.ts'
+import { recordRefusal } from './approvals.ts'
 import type { Binding, LoadedBinding } from './binding.ts'
-import { checkBinding } from './check-binding.ts'
+import { checkBinding } from './binding-check.ts'
 import { bundlePaths, createBundle, writeFileDurable } from './bundle.ts'
 import { type CeremonyOutcome, closeCeremony } from './close.ts'
 import { type Ceremony, type CeremonyIdentity, people } from './context.ts'
@@ -258,6 +259,8 @@ export async function perform(ceremony: Ceremony): Promise<CeremonyOutcome> {
     }
     return await closeCeremony(ceremony, 'complete')
   } catch (error) {
+    const actors = [...ceremony.acting.values()].flat().map(({ id }) => id)
+    await recordRefusal(ceremony, current, 'step', actors, error).catch(() => undefined)
     return await closeCeremony(ceremony, 'aborted', { atStep: current, error })
   }
 }
