@@ -199,17 +199,17 @@ export function verifySshsig(check: {
     const message = `nobody called ${principal} is on the roster`
     throw refusal('SIGNER_UNKNOWN', message, 'roster', 'a principal of the roster', principal)
   }
-  const matching = lines.filter((entry) => sameKey(entry.key, sig.key))
-  if (matching.length === 0) {
-    const where = `roster line ${lines.map((entry) => entry.line).join(', ')}`
-    const expected = lines.map((entry) => entry.key.fingerprint).join(' or ')
-    const message = `the signature is not by a key of ${principal}`
-    throw refusal('SIGNER_WRONG_KEY', message, where, expected, keyFingerprint)
+  let first: QuorumError | undefined
+  for (const entry of lines.filter((candidate) => sameKey(candidate.key, sig.key))) {
+    const reason = objection(entry, namespace, second)
+    if (reason === undefined) {
+      checkSshsig(sig, namespace, message)
+      return { principal, keyFingerprint, line: entry.line }
+    }
+    first ??= reason
   }
-  const objections = matching.map((entry) => objection(entry, namespace, second))
-  const line = matching.find((_, at) => objections[at] === undefined)?.line
-  // No line allows it: then every line has its objection, and the first one is reported.
-  if (line === undefined) throw objections[0] ?? new RangeError('no objection')
-  checkSshsig(sig, namespace, message)
-  return { principal, keyFingerprint, line }
+  const where = `roster line ${lines.map((entry) => entry.line).join(', ')}`
+  const expected = lines.map((entry) => entry.key.fingerprint).join(' or ')
+  const wrongKey = `the signature is not by a key of ${principal}`
+  throw first ?? refusal('SIGNER_WRONG_KEY', wrongKey, where, expected, keyFingerprint)
 }
