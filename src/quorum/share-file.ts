@@ -5,7 +5,13 @@
  * a string (the age package decodes it), and the plaintext passes through web streams; both live until the engine
  * reuses the memory. So shares are sealed and opened in the short-lived process that shows them to their holder.
  */
-import { armor, Decrypter, Encrypter } from 'age-encryption'
+import {
+  armor,
+  Decrypter,
+  Encrypter,
+  generateX25519Identity,
+  identityToRecipient,
+} from 'age-encryption'
 
 import { fromUtf8, utf8, wipe } from '../bytes.ts'
 import { ConfigError, QuorumError } from '../errors.ts'
@@ -133,4 +139,14 @@ export async function openShare(
   } finally {
     wipe(text)
   }
+}
+
+/**
+ * A fresh age X25519 identity, as the text of an identity file (what `age-keygen` writes), and its recipient. For
+ * holders who bring no identity of their own; the caller wipes the identity, whose string stays with the engine.
+ */
+export async function newShareIdentity(): Promise<{ identity: Uint8Array; recipient: string }> {
+  const key = await generateX25519Identity()
+  const recipient = await identityToRecipient(key)
+  return { identity: utf8(`# public key: ${recipient}\n${key}\n`), recipient }
 }
