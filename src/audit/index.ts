@@ -26,4 +26,5 @@ export type {
   VerifiedLog,
   VerifyLogOptions,
 } from './types.ts'
+export { type Tree, createTree } from './tree.ts'
 export { verifyLog } from './verify.ts'
