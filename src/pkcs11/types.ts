@@ -49,6 +49,17 @@ export interface KeySpec {
   readonly form?: KeyForm
   /** false: a session object that dies with the login. Default true. */
   readonly onToken?: boolean
+  /** false: an attribute the token would not honour destroys the key instead of being waived. Default true. */
+  readonly allowWaivers?: boolean
+}
+
+/** An attribute of the role's template that a token would not give a key; the key exists without it. */
+export interface Waiver {
+  /** With `CKA_`. */
+  readonly attribute: string
+  readonly wanted: string
+  /** What the token reports instead; `absent` where it does not know the attribute. */
+  readonly got: string
 }
 
 /** Key check value: how it was computed and its hex digits (never of a secret shorter than the key). */
@@ -82,6 +93,8 @@ export interface Key {
   readonly keyType: string
   /** `pkcs11:` URI naming the key (RFC 7512), with token serial. */
   readonly uri: string
+  /** What had to be waived when the key was created here; empty for keys that were found. */
+  readonly waivers: readonly Waiver[]
   attributes(): Promise<AttributeRecord>
   kcv(): Promise<Kcv>
   /** AES-ECB block cipher; needs CKA_ENCRYPT. */
@@ -128,14 +141,17 @@ export interface Token extends AsyncDisposable {
 
 /** Options of {@link Hsm.login}. */
 export interface LoginOptions {
-  /** `null`: protected authentication path (PIN pad); the module asks. */
+  /** `null`: protected authentication path (PIN pad); the module asks. The caller owns and wipes it. */
   readonly pin: Uint8Array | null
   readonly user?: 'user' | 'so'
   /** Sessions kept for operations besides the login session. Default 4. */
   readonly maxSessions?: number
   /** How long an operation waits for a session. Default 10 000. */
   readonly waitTimeoutMs?: number
-  /** Asked for the PIN again when the ladder must re-login; without it such a loss is an error. */
+  /**
+   * Asked for the PIN again when the ladder must re-login; without it such a loss is an error.
+   * What it returns is wiped after use: return a copy.
+   */
   readonly pinAgain?: () => Promise<Uint8Array>
 }
 
