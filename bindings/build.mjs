@@ -18,8 +18,10 @@ const candidates = [
   ),
 ]
 const nodedir = candidates.find((dir) => dir && existsSync(join(dir, 'include/node/node_api.h')))
-const args = ['rebuild', '-C', here, ...(nodedir ? [`--nodedir=${nodedir}`] : [])]
-const { status, error } = spawnSync('node-gyp', args, { stdio: 'inherit' })
+const args = ['rebuild', '-C', here, '--jobs', 'max', ...(nodedir ? [`--nodedir=${nodedir}`] : [])]
+// node-gyp prefers this variable, which a user's npmrc may set, over its own argument.
+const env = { ...process.env, ...(nodedir ? { npm_config_nodedir: nodedir } : {}) }
+const { status, error } = spawnSync('node-gyp', args, { stdio: 'inherit', env })
 if (error) {
   console.error(
     `keyrite: could not start node-gyp (${error.message}); run this through npm: npm rebuild`,

@@ -57,6 +57,12 @@ export type EncodedAttribute = readonly [
   value: Uint8Array | readonly EncodedAttribute[],
 ]
 
+/** A value as read: bytes, the elements of a template, or null where the module gave none. */
+export type ReadValue = Uint8Array | readonly ReadElement[] | null
+
+/** One element of a template as read. */
+export type ReadElement = readonly [type: number, value: ReadValue]
+
 const MAX_BYTES = 0x10_0000
 const MAX_DEPTH = 3
 const ULONG_BYTES = 8
@@ -150,7 +156,7 @@ export function attributeType(name: string): number {
   if (Object.hasOwn(ATTRIBUTE_KINDS, name)) return CKA[name as AttributeName]
   if (/^0x[0-9a-f]{1,8}$/.test(name)) {
     const type = Number.parseInt(name, 16)
-    if (nameOf(type) === undefined) return type
+    if (!NAMES.has(type)) return type
   }
   throw new TokenError('ARGUMENT_INVALID', 'unknown attribute', {
     where: name,
@@ -161,8 +167,6 @@ export function attributeType(name: string): number {
 const NAMES: ReadonlyMap<number, AttributeName> = new Map(
   (Object.keys(ATTRIBUTE_KINDS) as AttributeName[]).map((name) => [CKA[name], name]),
 )
-
-const nameOf = (type: number): AttributeName | undefined => NAMES.get(type)
 
 /**
  * Encodes a template for the addon. Entries whose value is `undefined` are left out.
@@ -193,13 +197,11 @@ const kindOf = (name: string): AttributeKind =>
 
 const MALFORMED = Symbol('malformed')
 
-function decodeValue(kind: AttributeKind, raw: Uint8Array | readonly EncodedAttribute[]): unknown {
+function decodeValue(kind: AttributeKind, raw: ReadValue): unknown {
   if (kind === 'template') {
-    return raw instanceof Uint8Array
-      ? raw.length === 0
-        ? {}
-        : MALFORMED
-      : decodeNested(raw)
+    if (raw === null) return MALFORMED
+    if (!(raw instanceof Uint8Array)) return decodeNested(raw)
+    return raw.length === 0 ? {} : MALFORMED
   }
   if (!(raw instanceof Uint8Array)) return MALFORMED
   switch (kind) {
@@ -228,10 +230,10 @@ function decodeText(raw: Uint8Array): string | typeof MALFORMED {
 }
 
 /** Nested templates: attributes without a name appear under `0x...`; malformed ones as raw bytes there too. */
-function decodeNested(raw: readonly EncodedAttribute[]): Template {
+function decodeNested(raw: readonly ReadElement[]): Template {
   const out: Record<string, unknown> = {}
   for (const [type, value] of raw) {
-    const name = nameOf(type)
+    const name = NAMES.get(type)
     const decoded = name === undefined ? MALFORMED : decodeValue(kindOf(name), value)
     if (name !== undefined && decoded !== MALFORMED) out[name] = decoded
     else out[`0x${type.toString(16)}`] = value instanceof Uint8Array ? value : new Uint8Array()
@@ -239,10 +241,10 @@ function decodeNested(raw: readonly EncodedAttribute[]): Template {
   return out as Template
 }
 
-/** Decodes what the addon read for attribute `name`. */
+/** Decodes what the module gave for attribute `name`. */
 export function decodeAttribute(
   name: AttributeName | VendorAttribute,
-  raw: Uint8Array | readonly EncodedAttribute[],
+  raw: Exclude<ReadValue, null>,
 ): AttributeRead {
   const kind = kindOf(name)
   if (kind === 'date' && raw.length === 0) return { status: 'absent' }

@@ -90,8 +90,9 @@ const MEANINGS: readonly Meaning[] = [
   {
     category: 'token-gone',
     retry: 'reinit',
-    names: ['DEVICE_REMOVED', 'TOKEN_NOT_PRESENT', 'TOKEN_NOT_RECOGNIZED', 'SLOT_ID_INVALID'],
+    names: ['DEVICE_REMOVED', 'TOKEN_NOT_PRESENT'],
   },
+  { category: 'token-gone', retry: 'never', names: ['TOKEN_NOT_RECOGNIZED', 'SLOT_ID_INVALID'] },
   { category: 'token-gone', retry: 'operator', names: ['TOKEN_NOT_INITIALIZED'] },
   {
     category: 'policy',
@@ -147,14 +148,16 @@ const MEANINGS: readonly Meaning[] = [
   {
     category: 'capacity',
     retry: 'session',
-    names: ['SESSION_COUNT', 'HOST_MEMORY', 'TOKEN_RESOURCE_EXCEEDED'],
+    names: ['SESSION_COUNT', 'TOKEN_RESOURCE_EXCEEDED'],
   },
-  { category: 'capacity', retry: 'operator', names: ['DEVICE_MEMORY', 'KEY_EXHAUSTED'] },
   {
-    category: 'device',
-    retry: 'reinit',
-    names: ['DEVICE_ERROR', 'GENERAL_ERROR', 'FUNCTION_FAILED'],
+    category: 'capacity',
+    retry: 'operator',
+    names: ['HOST_MEMORY', 'DEVICE_MEMORY', 'KEY_EXHAUSTED'],
   },
+  { category: 'device', retry: 'reinit', names: ['DEVICE_ERROR'] },
+  // SoftHSM answers GENERAL_ERROR to a wrong GCM tag: no reason to tear the connection down.
+  { category: 'device', retry: 'never', names: ['GENERAL_ERROR', 'FUNCTION_FAILED'] },
   {
     category: 'device',
     retry: 'operator',

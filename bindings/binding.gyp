@@ -1,0 +1,50 @@
+{
+  "targets": [
+    {
+      "target_name": "keyrite",
+      "sources": [
+        "addon.cc",
+        "arguments.cc",
+        "attribute.cc",
+        "calls_key.cc",
+        "calls_module.cc",
+        "calls_object.cc",
+        "calls_pin.cc",
+        "function_list.cc",
+        "mechanism.cc",
+        "module.cc",
+        "secret.cc"
+      ],
+      "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
+      "cflags!": ["-fno-exceptions"],
+      "cflags_cc!": ["-fno-exceptions"],
+      "cflags_cc": [
+        "-isystem",
+        "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
+        "-std=c++17",
+        "-fexceptions",
+        "-fvisibility=hidden",
+        "-fstack-protector-strong",
+        "-Wall",
+        "-Wextra",
+        "-Wshadow",
+        "-Wconversion"
+      ],
+      "ldflags": ["-Wl,--version-script=<(module_root_dir)/exports.map", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"],
+      "conditions": [
+        ["OS=='linux'", { "defines": ["_FORTIFY_SOURCE=2"] }],
+        [
+          "OS=='mac'",
+          {
+            "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+            "xcode_settings": {
+              "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
+              "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+              "CLANG_CXX_LANGUAGE_STANDARD": "c++17"
+            }
+          }
+        ]
+      ]
+    }
+  ]
+}

@@ -1,0 +1,203 @@
+/**
+ * The calls about objects and keys. Whatever carries a template or a mechanism goes through the
+ * addon, which copies it into memory of its own kind and wipes it afterwards.
+ */
+import type * as Pkcs11js from 'pkcs11js'
+
+import type { Addon, HandleResult } from './addon.ts'
+import { encodeMechanism } from './addon.ts'
+import { checkHandle, checkInteger, dataBuffer, handleBuffer } from './arguments.ts'
+import { encodeTemplate } from './attribute.ts'
+import type { AttributeName, EncodedAttribute, Template, VendorAttribute } from './attribute.ts'
+import { attributeTypes, readAttributes } from './attribute-reads.ts'
+import type { AttributeReads, KeyPairHandles, ObjectHandle, SessionHandle } from './cryptoki.ts'
+import { FIND_OBJECTS_MAX } from './cryptoki.ts'
+import type { Mechanism } from './mechanism.ts'
+import { ModuleQueries } from './native-queries.ts'
+import { assertOk } from './return-value.ts'
+
+/** pkcs11js allocates what it is told to: one call never asks for more. */
+const FIND_BATCH = 1024
+const WRAPPED_MAX = 0x10_0000
+
+/** A loaded module as `native.ts` keeps it: one per real path and thread. */
+export interface ModuleHost {
+  readonly id: number
+  readonly path: string
+  readonly lib: Pkcs11js.PKCS11
+  readonly addon: Addon
+  readonly owner: boolean
+  reinitialize(): void
+  reload(): void
+  /** One user less. */
+  release(): void
+}
+
+/** Base of `NativeCryptoki`. */
+export abstract class ObjectCalls extends ModuleQueries {
+  /** The module; throws once the port is closed. */
+  protected abstract open(): ModuleHost
+
+  protected override get lib(): Pkcs11js.PKCS11 {
+    return this.open().lib
+  }
+
+  /** Calls a native function that answers a return value. */
+  protected native(fn: string, call: (addon: Addon, id: number) => number): void {
+    const { addon, id } = this.open()
+    assertOk(fn, call(addon, id))
+  }
+
+  #object(fn: string, call: (addon: Addon, id: number) => HandleResult): ObjectHandle {
+    const { addon, id } = this.open()
+    const { rv, handle } = call(addon, id)
+    assertOk(fn, rv)
+    return handle as ObjectHandle
+  }
+
+  findObjects(session: SessionHandle, template: Template, max = FIND_OBJECTS_MAX): ObjectHandle[] {
+    const handle = handleBuffer(session, 'C_FindObjectsInit')
+    checkInteger(max, 'findObjects max', 1, FIND_OBJECTS_MAX)
+    const filter = encodeTemplate(template)
+    this.native('C_FindObjectsInit', (addon, id) => addon.findObjectsInit(id, session, filter))
+    const found: ObjectHandle[] = []
+    try {
+      while (found.length < max) {
+        const want = Math.min(FIND_BATCH, max - found.length)
+        const some = this.call('C_FindObjects', (lib) => lib.C_FindObjects(handle, want))
+        for (const object of some) found.push(object.readBigUInt64LE() as ObjectHandle)
+        if (some.length === 0) break
+      }
+    } catch (error) {
+      this.quietly(() => this.lib.C_FindObjectsFinal(handle))
+      throw error
+    }
+    this.call('C_FindObjectsFinal', (lib) => lib.C_FindObjectsFinal(handle))
+    return found
+  }
+
+  getAttributes(
+    session: SessionHandle,
+    object: ObjectHandle,
+    names: readonly (AttributeName | VendorAttribute)[],
+  ): AttributeReads {
+    const { addon, id } = this.open()
+    checkHandle(session, 'C_GetAttributeValue')
+    checkHandle(object, 'C_GetAttributeValue')
+    return readAttributes(
+      (some) => addon.getAttributes(id, session, object, attributeTypes(some)),
+      names,
+    )
+  }
+
+  setAttributes(session: SessionHandle, object: ObjectHandle, template: Template): void {
+    const change = this.#withObject('C_SetAttributeValue', session, object, template)
+    this.native('C_SetAttributeValue', (addon, id) =>
+      addon.setAttributes(id, session, object, change),
+    )
+  }
+
+  createObject(session: SessionHandle, template: Template): ObjectHandle {
+    checkHandle(session, 'C_CreateObject')
+    const encoded = encodeTemplate(template)
+    return this.#object('C_CreateObject', (addon, id) => addon.createObject(id, session, encoded))
+  }
+
+  copyObject(session: SessionHandle, object: ObjectHandle, template: Template): ObjectHandle {
+    const change = this.#withObject('C_CopyObject', session, object, template)
+    return this.#object('C_CopyObject', (addon, id) =>
+      addon.copyObject(id, session, object, change),
+    )
+  }
+
+  #withObject(fn: string, session: bigint, object: bigint, template: Template): EncodedAttribute[] {
+    checkHandle(session, fn)
+    checkHandle(object, fn)
+    return encodeTemplate(template)
+  }
+
+  destroyObject(session: SessionHandle, object: ObjectHandle): void {
+    const handle = handleBuffer(session, 'C_DestroyObject')
+    const target = handleBuffer(object, 'C_DestroyObject')
+    this.call('C_DestroyObject', (lib) => lib.C_DestroyObject(handle, target))
+  }
+
+  generateKey(session: SessionHandle, mechanism: Mechanism, template: Template): ObjectHandle {
+    checkHandle(session, 'C_GenerateKey')
+    const encoded = encodeTemplate(template)
+    const how = encodeMechanism(mechanism)
+    return this.#object('C_GenerateKey', (addon, id) =>
+      addon.generateKey(id, session, how, encoded),
+    )
+  }
+
+  generateKeyPair(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    publicTemplate: Template,
+    privateTemplate: Template,
+  ): KeyPairHandles {
+    const { addon, id } = this.open()
+    checkHandle(session, 'C_GenerateKeyPair')
+    const how = encodeMechanism(mechanism)
+    const { rv, publicKey, privateKey } = addon.generateKeyPair(
+      id,
+      session,
+      how,
+      encodeTemplate(publicTemplate),
+      encodeTemplate(privateTemplate),
+    )
+    assertOk('C_GenerateKeyPair', rv)
+    return { publicKey: publicKey as ObjectHandle, privateKey: privateKey as ObjectHandle }
+  }
+
+  wrapKey(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    wrappingKey: ObjectHandle,
+    key: ObjectHandle,
+  ): Uint8Array {
+    const { addon, id } = this.open()
+    for (const handle of [session, wrappingKey, key]) checkHandle(handle, 'C_WrapKey')
+    const { rv, bytes } = addon.wrapKey(id, session, encodeMechanism(mechanism), wrappingKey, key)
+    assertOk('C_WrapKey', rv)
+    return bytes
+  }
+
+  unwrapKey(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    unwrappingKey: ObjectHandle,
+    wrapped: Uint8Array,
+    template: Template,
+  ): ObjectHandle {
+    const encoded = this.#withObject('C_UnwrapKey', session, unwrappingKey, template)
+    const how = encodeMechanism(mechanism)
+    const bytes = new Uint8Array(dataBuffer(wrapped, 'C_UnwrapKey', WRAPPED_MAX))
+    return this.#object('C_UnwrapKey', (addon, id) =>
+      addon.unwrapKey(id, session, how, unwrappingKey, bytes, encoded),
+    )
+  }
+
+  deriveKey(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    baseKey: ObjectHandle,
+    template: Template,
+  ): ObjectHandle {
+    const encoded = this.#withObject('C_DeriveKey', session, baseKey, template)
+    const how = encodeMechanism(mechanism)
+    return this.#object('C_DeriveKey', (addon, id) =>
+      addon.deriveKey(id, session, how, baseKey, encoded),
+    )
+  }
+
+  /** For clean-up after an error or of a connection that may be dead already. */
+  protected quietly(call: () => void): void {
+    try {
+      call()
+    } catch {
+      // The error that matters has been or will be reported by the caller.
+    }
+  }
+}
