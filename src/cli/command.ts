@@ -35,6 +35,12 @@ export type Dispatch = (
   json: boolean,
 ) => Promise<void>
 
+const examplesText = (examples: readonly string[]): string =>
+  [
+    `\n${examples.length > 1 ? 'Examples' : 'Example'}:`,
+    ...examples.map((line) => `  $ keyrite ${line}`),
+  ].join('\n')
+
 /** Adds a leaf to `parent`. */
 export function addCommand<Options extends object>(
   parent: Command,
@@ -46,24 +52,25 @@ export function addCommand<Options extends object>(
     spec.details === undefined ? spec.summary : `${spec.summary}\n\n${spec.details}`,
   )
   spec.options?.(command)
-  command.option('--json', 'one JSON document on standard output, text on standard error', false)
-  const lines = spec.examples.map((example) => `  $ keyrite ${example}`)
-  command.addHelpText(
-    'after',
-    `\n${lines.length > 1 ? 'Examples' : 'Example'}:\n${lines.join('\n')}`,
-  )
+  command.option('--json', 'one JSON document on standard output, text on standard error')
+  command.addHelpText('after', examplesText(spec.examples))
   command.action(async () => {
-    const options = command.opts<Options & { json: boolean }>()
+    const options = command.opts<Options & { json?: boolean }>()
     await dispatch(
       (output, io) => spec.run({ args: command.args, options, output, io }),
-      options.json,
+      options.json === true,
     )
   })
 }
 
 /** A group: a name that only holds other commands. */
-export function addGroup(parent: Command, name: string, summary: string): Command {
-  return parent.command(name).summary(summary).description(summary).helpCommand(false)
+export function addGroup(parent: Command, name: string, summary: string, example: string): Command {
+  return parent
+    .command(name)
+    .summary(summary)
+    .description(summary)
+    .helpCommand(false)
+    .addHelpText('after', examplesText([example]))
 }
 
 /** Full name of a command, e.g. `keyrite ceremony lint`. */
@@ -88,12 +95,17 @@ export function toUsageError(command: Command, error: CommanderError): UsageErro
   const [first = '', ...more] = error.message.replace(/^error: /, '').split('\n')
   const suggestion = /Did you mean (.*)\?/.exec(more.join(' '))?.[1]
   const usage = `${path} ${command.usage()}`
-  const missing = /[Mm]issing|not specified/.test(error.code + first)
+  const got =
+    /argument '([^']*)'|got \d+: (.*)\.$/
+      .exec(first)
+      ?.slice(1)
+      .find((found) => found) ??
+    (/[Mm]issing|not specified/.test(error.code + first) ? 'nothing' : /'([^']*)'/.exec(first)?.[1])
   return new UsageError('USAGE', first, {
     where,
     expected:
       error.code === 'commander.unknownCommand' ? `one of: ${names.join(', ')}` : usage.trim(),
-    got: missing ? 'nothing' : (/'([^']*)'/.exec(first)?.[1] ?? command.args.join(' ')),
+    got,
     hint: suggestion === undefined ? help : `did you mean ${suggestion}? ${help}`,
   })
 }

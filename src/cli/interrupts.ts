@@ -3,6 +3,15 @@
  * First: abort. Second: say what would be lost. Third: stop at once.
  */
 
+import { PolicyError } from '../errors.ts'
+
+/** The reason an aborted signal carries, and what a cancelled question throws. */
+export const stopped = (): PolicyError =>
+  new PolicyError('ABORTED', 'CER-ABORT-1', 'a person stopped the ceremony', {
+    where: 'terminal',
+    hint: 'what was done until then is in the transcript; keyrite ceremony resume goes on from there',
+  })
+
 /** Exit status of a process that a person killed from the keyboard (128 + SIGINT). */
 const KILLED = 130
 
@@ -40,7 +49,7 @@ export function createInterrupts(effects: InterruptEffects, monotonicMs: () => n
     requests += 1
     if (requests === 1) {
       effects.closing()
-      controller.abort()
+      controller.abort(stopped())
     } else if (requests === 2) {
       effects.warning()
     } else {

@@ -8,6 +8,7 @@ import { ReadStream } from 'node:tty'
 
 import { wipe } from '../bytes.ts'
 import { ConfigError, PolicyError } from '../errors.ts'
+import { stopped } from './interrupts.ts'
 import { createSecretLine } from './secret-line.ts'
 
 const TERMINAL = '/dev/tty'
@@ -23,12 +24,6 @@ export interface Keyboard {
   /** Makes the pending read, if any, throw ABORTED. */
   cancel(): void
 }
-
-const cancelled = (): PolicyError =>
-  new PolicyError('ABORTED', 'CER-ABORT-1', 'a person stopped the ceremony at a prompt', {
-    where: 'terminal',
-    hint: 'what was done until then is in the transcript',
-  })
 
 const ended = (): PolicyError =>
   new PolicyError('CONFIRMATION_REFUSED', 'CER-CONFIRM-1', 'no answer was given', {
@@ -150,7 +145,7 @@ export function createKeyboard(options: {
             const event = line.feed(bytes)
             if (event === 'interrupt') {
               options.onInterrupt()
-              throw cancelled()
+              throw stopped()
             }
             if (event === 'end') throw ended()
             if (event === 'too-long') {
@@ -173,7 +168,7 @@ export function createKeyboard(options: {
       }
     },
     cancel() {
-      fail?.(cancelled())
+      fail?.(stopped())
     },
   }
 }

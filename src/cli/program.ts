@@ -3,10 +3,15 @@ import { readFileSync } from 'node:fs'
 
 import { Command, CommanderError } from 'commander'
 
+import { addAuditCommands } from './audit.ts'
+import { addCeremonyCommands } from './ceremony.ts'
 import { type Dispatch, toUsageError } from './command.ts'
-import { printError, errorDocument, stackLines, toKeyriteError } from './error-text.ts'
+import { addCustodianCommands } from './custodian.ts'
+import { errorDocument, printError, stackLines, toKeyriteError } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
+import { addKeyCommands } from './key.ts'
 import { type Io, type Output, createOutput } from './output.ts'
+import { addTokenCommands } from './token.ts'
 
 const EXIT_CODES = `
 Exit codes:
@@ -37,6 +42,11 @@ export function buildProgram(dispatch: Dispatch): Command {
     .version(packageVersion(), '-V, --version', 'version of keyrite')
     .helpCommand(false)
     .addHelpText('after', EXIT_CODES)
+  addTokenCommands(program, dispatch)
+  addCustodianCommands(program, dispatch)
+  addCeremonyCommands(program, dispatch)
+  addAuditCommands(program, dispatch)
+  addKeyCommands(program, dispatch)
   const seal = (command: Command): void => {
     command.exitOverride((error) => {
       throw error.exitCode === 0 ? error : toUsageError(command, error)
@@ -45,7 +55,6 @@ export function buildProgram(dispatch: Dispatch): Command {
     for (const child of command.commands) seal(child)
   }
   seal(program)
-  void dispatch
   return program
 }
 

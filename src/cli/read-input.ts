@@ -1,0 +1,45 @@
+/** Files named on the command line. */
+import { readFile } from 'node:fs/promises'
+
+import { fromUtf8 } from '../bytes.ts'
+import { ConfigError } from '../errors.ts'
+
+/** Largest text a person is expected to have reviewed. */
+const MAX_TEXT_BYTES = 4 * 1024 * 1024
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EISDIR: 'a directory',
+  EACCES: 'no permission to read',
+  ENOTDIR: 'a path through something that is not a directory',
+  ELOOP: 'too many symbolic links',
+}
+
+/** Bytes of a file; `what` says in the error what was expected. Throws ConfigError. */
+export async function readBytes(file: string, what: string): Promise<Uint8Array> {
+  let bytes: Uint8Array
+  try {
+    bytes = new Uint8Array(await readFile(file))
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
+    throw new ConfigError(`cannot read ${what}`, {
+      where: file,
+      expected: `a file: ${what}`,
+      got: reasons[code] ?? code,
+      hint: 'check the path',
+      cause,
+    })
+  }
+  if (bytes.length > MAX_TEXT_BYTES) {
+    throw new ConfigError(`${what} is too large`, {
+      where: file,
+      expected: `at most ${MAX_TEXT_BYTES} bytes`,
+      got: `${bytes.length} bytes`,
+    })
+  }
+  return bytes
+}
+
+/** UTF-8 text of a file. Throws ConfigError or FormatError. */
+export const readText = async (file: string, what: string): Promise<string> =>
+  fromUtf8(await readBytes(file, what), file)
