@@ -5,7 +5,7 @@
 import { toHex } from '../bytes.ts'
 import { type KeyriteError, PolicyError, QuorumError } from '../errors.ts'
 import {
-  type Intent,
+  type IntentTopic,
   type SignedIntent,
   approvalGate,
   makeIntent,
@@ -19,13 +19,6 @@ import { loggedError } from './logged-error.ts'
 import type { Person, Role } from './room.ts'
 import { approvedAction, stepArgsSha256 } from './step-args.ts'
 import type { AskApproval, StepApproval } from './write-ahead.ts'
-
-/** Fields of an intent that do not depend on who signs it. */
-export type IntentTopic = Pick<
-  Intent,
-  'ceremony' | 'mode' | 'planSha256' | 'bindingSha256' | 'step' | 'action' | 'argsSha256'
-> &
-  Pick<Intent, 'logOrigin' | 'logSize' | 'logRoot'>
 
 /** The topic of a step's approval, bound to the log as it stands now. */
 export function intentTopic(

@@ -90,7 +90,7 @@ async function keyFile(
   const file = join(dir, 'id_ed25519')
   await runFile('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', principal, '-f', file])
   const publicKey = (await readFile(`${file}.pub`, 'utf8')).trim()
-  return { signer: keyFileSigner({ principal, file }), publicKey, file }
+  return { signer: keyFileSigner({ principal, keyFile: file }), publicKey, file }
 }
 
 /** A signing key on a person's own token; undefined where the module has no blank slot left. */

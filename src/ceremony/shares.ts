@@ -2,10 +2,10 @@
  * Issuing and opening PIN shares. A split counts only when every holder has read their own share back
  * from the medium and signed a receipt for it.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
-import { sha256, toHex, wipe } from '../bytes.ts'
+import { wipe } from '../bytes.ts'
 import { ConfigError, QuorumError } from '../errors.ts'
 import {
   type Commitments,
@@ -16,13 +16,16 @@ import {
   checkShare,
   combineShares,
   openShare,
-  receiptArgsSha256,
+  RECEIPT_ACTION,
+  readBack,
   sealShare,
   splitSecret,
 } from '../quorum/index.ts'
 import { actingPeople, needed } from './acting.ts'
 import { intentTopic, recordRefusal, signTopic } from './approvals.ts'
+import { writeFileDurable } from './bundle.ts'
 import { type Ceremony, holders } from './context.ts'
+import type { EntryOf } from './entries.ts'
 import type { Person, Role } from './room.ts'
 
 const TRIES = 3
@@ -66,12 +69,17 @@ async function shareKey(ceremony: Ceremony, person: Person, purpose: string): Pr
 
 const wipeKey = (key: ShareKey): void => wipe('passphrase' in key ? key.passphrase : key.identity)
 
-/** Writes a share file, reads it back from the medium and opens it; returns the file's digest. */
-async function deliver(ceremony: Ceremony, person: Person, share: Share): Promise<string> {
+/** Writes a share file, then reads it back from the medium, opens it and checks it against its commitment. */
+async function deliver(
+  ceremony: Ceremony,
+  person: Person,
+  share: Share,
+  commitments: Commitments,
+): Promise<{ fileSha256: string; argsSha256: string }> {
   const path = shareFile(ceremony, person, share)
-  const lock = ceremony.binding.people[person.id]?.shares?.lock
   const label = `${share.tokenLabel} ${share.pin} PIN, epoch ${share.epoch}`
-  const recipient = lock !== undefined && lock !== 'passphrase' ? lock.recipient : undefined
+  const lock = ceremony.binding.people[person.id]?.shares?.lock
+  const recipient = lock === undefined || lock === 'passphrase' ? undefined : lock.recipient
   const key: ShareKey =
     recipient === undefined
       ? {
@@ -83,21 +91,22 @@ async function deliver(ceremony: Ceremony, person: Person, share: Share): Promis
   try {
     const file = await sealShare(
       share,
-      recipient !== undefined || !('passphrase' in key)
-        ? { recipient: recipient ?? '' }
-        : { passphrase: key.passphrase },
+      'passphrase' in key ? { passphrase: key.passphrase } : { recipient: recipient ?? '' },
     )
-    await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-    await writeFile(`${path}.new`, file, { mode: 0o600, flush: true })
-    await rename(`${path}.new`, path)
-    const read = new Uint8Array(await readFile(path))
-    const opened = await openShare(read, key)
-    wipe(opened.value, opened.salt)
-    return toHex(sha256(read))
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    // An unfinished split may have left a share of the same epoch; it never counted.
+    await writeFileDurable(path, file, { replace: true })
+    return await readBack(new Uint8Array(await readFile(path)), key, person.id, commitments)
   } finally {
     wipeKey(key)
   }
 }
+
+/** Commitments as a transcript entry holds them. */
+export const loggedCommitments = (
+  commitments: Commitments,
+): EntryOf<'shares.committed'>['commitments'] =>
+  structuredClone(commitments) as EntryOf<'shares.committed'>['commitments']
 
 /**
  * Splits a secret among all holders of its role and collects a signed receipt from each. Until this
@@ -126,33 +135,27 @@ export async function issueShares(
         index,
         everyone.length,
       )
-      const fileSha256 = await deliver(ceremony, person, share)
-      const args = receiptArgsSha256(commitments, share.index, fileSha256)
+      const { fileSha256, argsSha256 } = await deliver(ceremony, person, share, commitments)
       await room.confirm(person, `You hold share ${share.index} of ${commitments.of}?`, 'received')
-      const receipt = await signTopic(
-        ceremony,
-        intentTopic(ceremony, step, 'share.receipt', args),
-        person,
-      )
+      const expected = intentTopic(ceremony, step, RECEIPT_ACTION, argsSha256)
+      const receipt = await signTopic(ceremony, expected, person)
       checkReceipt(receipt, {
         roster,
-        args,
+        expected,
         person: person.principal,
+        maxTtlMs: ceremony.policy.approvalTtlMinutes * 60_000,
         at: new Date(clock.wallMs()),
       })
       await journal.append('receipt', step, { ...receipt, fileSha256 }, ['crypto-verified'])
     }
   } catch (error) {
-    return await recordRefusal(ceremony, step, 'share.receipt', [], error)
+    return await recordRefusal(ceremony, step, RECEIPT_ACTION, [], error)
   } finally {
     for (const share of shares) wipe(share.value, share.salt)
   }
-  await journal.append(
-    'shares.committed',
-    step,
-    { commitments: structuredClone(commitments) as never },
-    ['crypto-verified'],
-  )
+  await journal.append('shares.committed', step, { commitments: loggedCommitments(commitments) }, [
+    'crypto-verified',
+  ])
   return commitments
 }
 

@@ -51,7 +51,7 @@ const room: Room = {
   signer: ({ id, principal }) => {
     const signer = binding.resolved.people[id]?.signer
     if (signer === undefined || !('file' in signer)) throw new Error(`${id} has no key file`)
-    return Promise.resolve(keyFileSigner({ principal, file: signer.file }))
+    return Promise.resolve(keyFileSigner({ principal, keyFile: signer.file }))
   },
 }
 

@@ -9,7 +9,13 @@ import { stepApprover } from '../approvals.ts'
 import { type Ceremony, closeToken, tokenUri } from '../context.ts'
 import { loginWith, openToken, quorumLogin } from '../login.ts'
 import type { ActionStep } from '../plan.ts'
-import { combineOpened, issueShares, openOwnShare, removeShares } from '../shares.ts'
+import {
+  combineOpened,
+  issueShares,
+  loggedCommitments,
+  openOwnShare,
+  removeShares,
+} from '../shares.ts'
 
 /** Serial that scopes shares of a token that has none yet. */
 const UNASSIGNED = 'unassigned'
@@ -109,7 +115,7 @@ export async function initialiseToken(
       },
       ask,
     )
-    ceremony.ledger.tokens[name] = { label, serial, so: structuredClone(so) as never }
+    ceremony.ledger.tokens[name] = { label, serial, so: loggedCommitments(so) }
     await initialiseUserPin(ceremony, step, name, soSecret, ask)
   } finally {
     wipe(soSecret)
@@ -185,7 +191,7 @@ async function initialiseUserPin(
       },
       ask,
     )
-    ceremony.ledger.tokens[name] = { ...entry, user: structuredClone(user) as never }
+    ceremony.ledger.tokens[name] = { ...entry, user: loggedCommitments(user) }
   } finally {
     wipe(secret)
   }
@@ -257,7 +263,7 @@ export async function resplit(
       },
       stepApprover(ceremony, step),
     )
-    ceremony.ledger.tokens[name] = { ...entry, user: structuredClone(next) as never }
+    ceremony.ledger.tokens[name] = { ...entry, user: loggedCommitments(next) }
   } finally {
     wipe(secret)
   }
