@@ -2,6 +2,7 @@
  * What a ceremony's evidence must show, one sentence per requirement. The ids are stable: they stand in
  * errors, in the report, in tests and in the assurance case.
  */
+import { LOG_REQUIREMENTS } from '../audit/index.ts'
 import type { EvidenceClass } from '../types.ts'
 
 /** One requirement and the strongest evidence its check rests on. */
@@ -29,17 +30,18 @@ export const REQUIREMENTS = {
     'crypto-verified',
     'The people’s keys and the HSM’s log key came from the verifier, not only from this bundle.',
   ),
-  'LOG-CHAIN-1': requirement(
+  'LOG-LINE-1': LOG_REQUIREMENTS['LOG-LINE-1'],
+  'LOG-CHAIN-1': LOG_REQUIREMENTS['LOG-CHAIN-1'],
+  'LOG-SEG-1': LOG_REQUIREMENTS['LOG-SEG-1'],
+  'LOG-ORIGIN-1': LOG_REQUIREMENTS['LOG-ORIGIN-1'],
+  'LOG-SIZE-1': LOG_REQUIREMENTS['LOG-SIZE-1'],
+  'LOG-ROOT-1': LOG_REQUIREMENTS['LOG-ROOT-1'],
+  'LOG-APPEND-1': LOG_REQUIREMENTS['LOG-APPEND-1'],
+  'LOG-SIG-1': LOG_REQUIREMENTS['LOG-SIG-1'],
+  'LOG-SIG-2': LOG_REQUIREMENTS['LOG-SIG-2'],
+  'LOG-COVER-1': requirement(
     'crypto-verified',
-    'Lines are numbered without a gap and each names the digest of the line before.',
-  ),
-  'LOG-ROOT-1': requirement(
-    'crypto-verified',
-    'The RFC 6962 root over all lines is the root in the checkpoint.',
-  ),
-  'LOG-SIG-1': requirement(
-    'crypto-verified',
-    'The log key signed the checkpoint, and the checkpoint covers the whole transcript.',
+    'The signed checkpoint covers the whole transcript, and the log signer of the plan signed it.',
   ),
   'CER-ENTRY-1': requirement(
     'crypto-verified',
@@ -126,7 +128,10 @@ export const REQUIREMENTS = {
     'crypto-verified',
     'The custodians who acted signed the final checkpoint: a quorum of people, each with an own key.',
   ),
-  'SIG-WITNESS-1': requirement('crypto-verified', 'The witnesses signed the final checkpoint.'),
+  'SIG-WITNESS-1': requirement(
+    'crypto-verified',
+    'The witnesses, and whoever else the plan asks to attest, signed the final checkpoint.',
+  ),
 } as const satisfies Record<string, Requirement>
 
 /** Id of a requirement a bundle is checked against. */

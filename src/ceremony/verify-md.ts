@@ -3,9 +3,9 @@
  * directory, and fails when the evidence does not hold; a test runs them all.
  */
 import { sha256, toHex, utf8 } from '../bytes.ts'
-import { toPgpWords } from '../pgp-words.ts'
 import type { SignatureAlgorithm } from '../ports.ts'
 import { BUNDLE, signaturePath } from './bundle.ts'
+import { readOut } from './digest.ts'
 
 /** Somebody whose signature is in the bundle. */
 export interface GuideSigner {
@@ -34,14 +34,11 @@ export interface GuideFacts {
 
 const sh = (...lines: string[]): string => ['```sh', ...lines, '```'].join('\n')
 
-/** Lines of at most eight words, for reading aloud. */
-const words = (digest: Uint8Array): string => {
-  const all = toPgpWords(digest)
-  const rows = Array.from({ length: Math.ceil(all.length / 8) }, (_, row) =>
-    all.slice(row * 8, row * 8 + 8).join(' '),
-  )
-  return rows.map((row) => `    ${row}`).join('\n')
-}
+/** PGP words as a quoted block. */
+const words = (digest: Uint8Array): string =>
+  readOut(digest)
+    .wordLines.map((line) => `    ${line}`)
+    .join('\n')
 
 const digest = (text: string): string => toHex(sha256(utf8(text)))
 
@@ -78,6 +75,17 @@ function hsmSection({ algorithm, hsmSize, size }: GuideFacts): string {
       `sed '/^$/,$d' ${BUNDLE.checkpoint} > "$tmp/body"`,
       `sed -n 's/^— [^ ]* //p' ${BUNDLE.checkpoint} | base64 -d | tail -c +5 > "$tmp/sig"`,
       openssl,
+    ),
+  ].join('\n\n')
+}
+
+function programSection({ algorithm, hsmSize }: GuideFacts): string {
+  if (algorithm === undefined || hsmSize === 0) return 'There is no checkpoint by the HSM to check.'
+  return [
+    `\`${BUNDLE.program}\` is short enough to read first. With Go’s \`x/mod/sumdb/{note,tlog}\` it opens the signed note, computes the root from every line, and proves every earlier checkpoint consistent with this one. Set \`VKEY\` to your own copy of \`${BUNDLE.vkey}\` to trust that one. Proof files of single entries, made with \`keyrite audit prove\`, can be given as further arguments.`,
+    sh(
+      `GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= \\`,
+      `  go run ${BUNDLE.program} ${BUNDLE.log} "$(cat "\${VKEY:-${BUNDLE.vkey}}")"`,
     ),
   ].join('\n\n')
 }
@@ -156,7 +164,6 @@ ${sh(
 digests of the four documents the ceremony started from:
 
 ${sh(
-  `head -n 1 ${BUNDLE.log}/seg/000000000000.jsonl > /dev/null`,
   `for pair in planSha256:${BUNDLE.plan} bindingSha256:${BUNDLE.binding} policySha256:${BUNDLE.policy} rosterSha256:${BUNDLE.roster}; do`,
   '  sum=$(sha256sum < "${pair#*:}" | cut -c1-64)',
   `  head -n 1 ${BUNDLE.log}/seg/000000000000.jsonl | grep -q "\\"\${pair%%:*}\\":\\"$sum\\"" || exit 1`,
@@ -169,10 +176,7 @@ ${hsmSection(facts)}
 
 ## 4. The checkpoint is the checkpoint of these entries
 
-\`${BUNDLE.program}\` is short enough to read first. It recomputes every leaf hash and the root, checks the
-chain, the note's signature, and inclusion and consistency proofs with Go's \`x/mod/sumdb\`.
-
-${sh('GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= go run verify.go .')}
+${programSection(facts)}
 
 ## 5. The people signed the transcript
 
@@ -184,7 +188,7 @@ They show that nothing was changed since it was signed, and by whom. That the en
 ceremony (steps in order, a quorum behind every call, no approval used twice, shares split again, keys
 in the declared state) is checked by
 
-    keyrite ceremony verify . --roster YOUR-COPY --vkey YOUR-COPY
+    keyrite ceremony verify .
 
 \`${BUNDLE.script}\` is the paper script as printed from the plan; the signed paper is the record, not that file.
 `

@@ -1,0 +1,70 @@
+/** What `verify` found, for a terminal of 80 columns. */
+import { readOut } from './digest.ts'
+import { REQUIREMENTS } from './requirements.ts'
+import type { Verification } from './verify-context.ts'
+
+/** Words for the answers. */
+export const STATUS = { ok: 'holds', failed: 'FAILED', 'not-applicable': 'n/a' } as const
+
+/** Words of a text in lines of at most `width` characters; a longer word stands alone and is cut. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const whole of text.split(/\s+/).filter((word) => word !== '')) {
+    for (const word of whole.match(new RegExp(`.{1,${width}}`, 'gu')) ?? []) {
+      if (line === '') line = word
+      else if (line.length + 1 + word.length <= width) line += ` ${word}`
+      else {
+        lines.push(line)
+        line = word
+      }
+    }
+  }
+  return line === '' ? lines : [...lines, line]
+}
+
+const WIDTH = 80
+const INDENT = 9
+
+/** Control and bidirectional characters of logged text never reach a terminal. */
+const printable = (text: string): string =>
+  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, '?')
+
+const indented = (text: string): string[] =>
+  wrap(printable(text), WIDTH - INDENT).map((line) => ' '.repeat(INDENT) + line)
+
+const labelled = (label: string, lines: readonly string[]): string[] =>
+  lines.map((line, at) => `${(at === 0 ? label : '').padEnd(14)}${line}`)
+
+/** Plain text for a terminal of 80 columns; the last line is the verdict. */
+export function formatVerification(verification: Verification): string[] {
+  const { transcript, findings, warnings, ok, outcome, mode } = verification
+  const lines: string[] = []
+  if (transcript !== undefined) {
+    const root = readOut(transcript.log.root)
+    const field = (label: string, text: string): string[] =>
+      labelled(label, wrap(printable(text), WIDTH - 14))
+    lines.push(
+      ...field('Ceremony', transcript.plan.title),
+      ...field('Transcript', `${transcript.log.origin}, ${transcript.entries.length} entries`),
+      ...labelled('Root', [...root.hexLines, ...root.wordLines]),
+      ...field('Dual control', transcript.close?.dualControl.level ?? 'not stated'),
+      ...field('Signed by', verification.signedBy.join(', ') || 'nobody'),
+      '',
+    )
+  }
+  for (const { id, status, evidence, detail, entry } of findings) {
+    const class_ = status === 'not-applicable' ? '' : evidence
+    lines.push(`${STATUS[status].padEnd(INDENT)}${id.padEnd(18)}${class_}`.trimEnd())
+    const place = entry === undefined ? '' : ` (entry ${entry})`
+    if (status === 'failed') lines.push(...indented(REQUIREMENTS[id].sentence))
+    lines.push(...indented(`${detail}${place}`))
+  }
+  if (warnings.length > 0) lines.push('')
+  for (const warning of warnings) lines.push(...labelled('warning:', wrap(warning, WIDTH - 14)))
+  const failed = findings.filter(({ status }) => status === 'failed').map(({ id }) => id)
+  const verdict = ok
+    ? `verified: ${outcome} ${mode ?? ''} transcript`
+    : `does not verify: ${failed.join(', ')}`
+  return [...lines, '', ...wrap(verdict, WIDTH)]
+}
