@@ -168,7 +168,7 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
     roster,
   })
   const paths = bundlePaths(dir)
-  const script = await printScript(plan.plan, { binding, digest: plan.digest })
+  const script = await printScript(plan.plan, { binding: options.binding, digest: plan.digest })
   await writeFileDurable(paths.script, script.pdf)
   await holdReserve(dir)
   const log = await openLog({ dir: paths.log, origin: identity.origin, clock, mode: 'create' })

@@ -5,7 +5,7 @@ import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 
 import { toHex } from '../bytes.ts'
-import type { Finding, LoadedBinding, LoadedPlan, LoadedPolicy } from '../ceremony/index.ts'
+import type { LintFinding, LoadedBinding, LoadedPlan, LoadedPolicy } from '../ceremony/index.ts'
 import { PolicyError } from '../errors.ts'
 import { toPgpWords } from '../pgp-words.ts'
 import { type Dispatch, addCommand } from './command.ts'
@@ -47,7 +47,7 @@ export function printDigest(screen: Screen, label: string, digest: Uint8Array): 
   for (const line of expandDigest(`${label} ${toHex(digest)}`, toPgpWords)) screen.print(line)
 }
 
-function printFindings(screen: Screen, findings: readonly Finding[]): void {
+function printFindings(screen: Screen, findings: readonly LintFinding[]): void {
   for (const { file, line, column, severity, rule, message, hint } of findings) {
     screen.print(`${file}:${line}:${column}: ${severity} ${rule}`, {
       style: severity === 'error' ? 'red' : 'yellow',
@@ -108,7 +108,7 @@ export function addPlanCommands(group: Command, dispatch: Dispatch): void {
     async run({ args: [file = ''], options, output }) {
       const { printScript } = await import('../ceremony/index.ts')
       const { plan, binding } = await readPlanFiles(file, options)
-      const script = await printScript(plan, binding === undefined ? {} : { binding })
+      const script = await printScript(plan.plan, { digest: plan.digest, binding })
       const base = join(resolve(options.out), basename(file).replace(/\.ya?ml$/, ''))
       const files = { html: `${base}.html`, pdf: `${base}.pdf` }
       await mkdir(resolve(options.out), { recursive: true })
