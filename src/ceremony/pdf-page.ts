@@ -107,6 +107,15 @@ export function startPdf({ title, name, footer, date }: PageFrame): Pen {
         : `⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩`
     }).join('')
   }
+  /** As much of the text as one line of the width holds. */
+  const oneLine = (text: string, width: number, style: TextStyle): string => {
+    apply(style)
+    let shown = printable(text)
+    while (document.widthOfString(shown) > width) {
+      shown = `${Array.from(shown).slice(0, -2).join('').trimEnd()}…`
+    }
+    return shown
+  }
   const pen: Pen = {
     y: PAGE.top,
     height: (text, width, style) => {
@@ -143,7 +152,7 @@ export function startPdf({ title, name, footer, date }: PageFrame): Pen {
       for (let page = start; page < start + count; page++) {
         document.switchToPage(page)
         const top = PAGE.top - 30
-        pen.write(title, PAGE.left, top, WIDTH * 0.68, { size: 8 })
+        pen.write(oneLine(title, WIDTH * 0.66, { size: 8 }), PAGE.left, top, WIDTH, { size: 8 })
         pen.write(name, PAGE.left, top, WIDTH, { size: 8, align: 'right' })
         pen.line(PAGE.left, top + 14, PAGE.right, top + 14, 0.4)
         const under = PAGE.bottom + 14

@@ -114,7 +114,7 @@ function drawBox(pen: Pen, item: ScriptBox, x: number, y: number, width: number)
 }
 
 /** Step, activity, expected value, initials, time. */
-const COLUMNS = [0.1, 0.41, 0.33, 0.09, 0.07].map((part) => part * WIDTH)
+const COLUMNS = [0.1, 0.395, 0.33, 0.09, 0.085].map((part) => part * WIDTH)
 
 /** Left edges and inner widths of the columns. */
 const columns = COLUMNS.map((width, at) => ({

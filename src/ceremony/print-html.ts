@@ -11,11 +11,13 @@ import type {
   ScriptStep,
 } from './script-content.ts'
 import {
+  END_BLANKS,
   EXCEPTION_FIELDS,
   EXCEPTION_SHEETS,
   FINAL_STATEMENT,
   PARTICIPANT_HEAD,
   RULES_OF_THE_PAPER,
+  START_BLANKS,
   STEP_HEAD,
 } from './script-sentences.ts'
 
@@ -56,10 +58,11 @@ const digest = ({ label, hexLines, wordLines }: NamedDigest): string =>
     .map(e)
     .join('<br>')}</p><p class="words">${wordLines.map(e).join('<br>')}</p></section>`
 
-const digitCells = (count: number): string =>
-  Array.from({ length: count / 4 }, () => `<span class="four">${'<i></i>'.repeat(4)}</span>`).join(
-    ' ',
-  )
+const digitCells = (digits: number, groupsPerLine: number): string =>
+  Array.from(
+    { length: Math.ceil(digits / 4 / groupsPerLine) },
+    () => `<div>${`<span class="four">${'<i></i>'.repeat(4)}</span>`.repeat(groupsPerLine)}</div>`,
+  ).join('')
 
 function box(item: ScriptBox): string {
   const label = `<b>${e(item.label)}</b>`
@@ -71,7 +74,7 @@ function box(item: ScriptBox): string {
     case 'tick':
       return `<div><span class="tick"></span>${e(item.label)}</div>`
     case 'cells':
-      return `<div>${label}<div class="cells">${digitCells(item.digits)}</div></div>`
+      return `<div>${label}<div class="cells">${digitCells(item.digits, 4)}</div></div>`
     case 'people':
       return `<div>${label}${item.names
         .map((name) => `<div class="person"><span class="tick"></span>${named(name)}</div>`)
@@ -96,7 +99,7 @@ const natoTable = (): string => {
     ...Object.entries(NATO_LETTERS),
     ...DIGIT_WORDS.map((word, digit): [string, string] => [String(digit), word]),
   ]
-  return `<section class="sheet"><h1>Reading aloud</h1><div class="nato">${entries
+  return `<section class="aloud"><h1>Reading aloud</h1><div class="nato">${entries
     .map(([sign, word]) => `<span><b>${e(sign.toUpperCase())}</b> ${e(word)}</span>`)
     .join('')}</div></section>`
 }
@@ -108,6 +111,9 @@ const exceptionSheet = (number: number): string =>
     ([label, count]) => `<h2>${e(label)}</h2>${lines(count)}`,
   ).join('')}</section>`
 
+const blanks = (labels: readonly string[]): string =>
+  labels.map((label) => box({ kind: 'blank', label })).join('')
+
 const signatures = (content: ScriptContent): string => {
   const rows = content.attesting
     .map(
@@ -116,8 +122,8 @@ const signatures = (content: ScriptContent): string => {
     )
     .join('')
   return `<section class="sheet"><h1>End of the ceremony</h1>
-<div class="boxes">${box({ kind: 'blank', label: 'End (date, time)' })}${box({ kind: 'blank', label: 'Entries in the transcript' })}${box({ kind: 'blank', label: 'Exception sheets' })}</div>
-<h2>Root of the transcript (SHA-256)</h2><div class="cells">${digitCells(64)}</div><h2>Root as PGP words</h2>${lines(4)}
+<div class="boxes">${blanks(END_BLANKS)}</div>
+<h2>Root of the transcript (SHA-256)</h2><div class="cells">${digitCells(64, 8)}</div><h2>Root as PGP words</h2>${lines(4)}
 <p>${e(FINAL_STATEMENT)}</p>
 <table class="sign"><thead><tr>${cells('th', ['Role', 'Name', 'I agree', 'I do not agree', 'Date, time'])}</tr></thead><tbody>${rows}</tbody></table></section>`
 }
@@ -130,21 +136,21 @@ h1{font-size:15pt;margin:0 0 3mm}h2{font-size:10.5pt;margin:5mm 0 1.5mm;break-af
 p{margin:0 0 1.5mm}.mono,.words{font-family:"DejaVu Sans Mono",monospace}.mode{border:.5mm solid #000;padding:1mm 2mm;display:inline-block;font-weight:bold}
 table{border-collapse:collapse;width:100%}th,td{border:.2mm solid #444;padding:1.2mm 1.6mm;text-align:left;vertical-align:top}
 th{background:#e8e8e8;font-size:8.5pt}thead{display:table-header-group}tr,.digest{break-inside:avoid}
-.people td,.sign td{height:10mm}.steps{table-layout:fixed}.steps th:nth-child(1){width:17mm}.steps th:nth-child(3){width:66mm}
-.steps th:nth-child(4){width:15mm}.steps th:nth-child(5){width:15mm}.number{font-weight:bold;font-size:11pt}
+.people,.sign{table-layout:fixed}.people td,.sign td{height:10mm}.people th:nth-child(3){width:30%}.sign th:nth-child(1){width:17%}.steps{table-layout:fixed}.steps th:nth-child(1){width:17mm}.steps th:nth-child(3){width:66mm}
+.steps th:nth-child(4){width:17mm}.steps th:nth-child(5){width:16mm}.number{font-weight:bold;font-size:11pt}
 small{display:block;font-weight:normal;font-size:7pt;color:#333}.time{text-align:right}.who{color:#333;font-style:italic;font-size:8.5pt}
 .expected>div,.boxes>div{margin-bottom:2mm}.expected b,.boxes b{display:block;font-size:8pt;font-weight:normal;color:#333}
 .value{display:block;border:.2mm solid #888;padding:.8mm 1.2mm}.value.mono{font-size:8pt}
 .blank{display:inline-block;width:100%;height:6mm;border-bottom:.25mm solid #000}.person{display:flex;align-items:flex-end;margin-top:.8mm}
 .tick{display:inline-block;flex:none;width:3.6mm;height:3.6mm;border:.3mm solid #000;margin-right:1.6mm;vertical-align:-.6mm}
-.cells{line-height:5.5mm}.four{display:inline-block;margin-right:1mm}.four i{display:inline-block;width:3.4mm;height:4.6mm;border:.2mm solid #666;margin-left:-.2mm}
-.line{height:8mm;border-bottom:.25mm solid #000}.sheet,.steps-sheet{break-before:page}.break td{background:#f0f0f0}
+.cells>div{display:flex;margin-bottom:1mm}.four{display:flex;margin-right:1.5mm;border-left:.25mm solid #444}.four i{width:3.3mm;height:4.6mm;border:.25mm solid #444;border-left:0}
+.line{height:8mm;border-bottom:.25mm solid #000}.sheet,.steps-sheet{break-before:page}.aloud{break-inside:avoid;margin-top:8mm}.break td{background:#f0f0f0}
 .nato{columns:3}.nato span{display:block;padding:.8mm 0}.nato b{display:inline-block;width:6mm}
 @media print{body{margin:0;max-width:none}th,.break td{print-color-adjust:exact}}
 `
 
 const pageRule = (content: ScriptContent): string =>
-  `@page{size:A4;margin:18mm 14mm 20mm;@top-left{content:${cssString(content.title)};font:8pt "DejaVu Sans",sans-serif}@top-right{content:${cssString(content.ceremony)};font:8pt "DejaVu Sans",sans-serif}@bottom-left{content:${cssString(content.shortDigest)};font:7pt "DejaVu Sans Mono",monospace}@bottom-center{content:"Date ________ Initials ________";font:8pt "DejaVu Sans",sans-serif}@bottom-right{content:"Page " counter(page) " of " counter(pages);font:8pt "DejaVu Sans",sans-serif}}`
+  `@page{size:A4;margin:18mm 14mm 20mm;@top-left{content:${cssString(content.title)};font:8pt "DejaVu Sans",sans-serif}@top-right{content:${cssString(content.ceremony)};font:8pt "DejaVu Sans",sans-serif}@bottom-left{content:${cssString(`plan ${content.shortDigest}`)} "\\A Date ____________ Initials ____________________";white-space:pre;font:8pt "DejaVu Sans",sans-serif}@bottom-right{content:"Page " counter(page) " of " counter(pages);font:8pt "DejaVu Sans",sans-serif}}`
 
 /** The whole file. */
 export function printHtml(content: ScriptContent): string {
@@ -169,11 +175,10 @@ ${content.description === '' ? '' : `<p>${e(content.description)}</p>`}
 ${content.digests.map(digest).join('')}
 ${content.tables.map(facts).join('')}
 <h2>How this paper is used</h2><ul>${RULES_OF_THE_PAPER.map((rule) => `<li>${e(rule)}</li>`).join('')}</ul>
-<section class="sheet"><h1>Participants</h1>${table(PARTICIPANT_HEAD, people, 'people')}</section>
+<section class="sheet"><h1>Participants</h1><div class="boxes">${blanks(START_BLANKS)}</div>${table(PARTICIPANT_HEAD, people, 'people')}${content.nato ? natoTable() : ''}</section>
 <section class="steps-sheet"><h1>Steps</h1><table class="steps"><thead><tr>${cells('th', STEP_HEAD)}</tr></thead><tbody>
 ${content.steps.map(step).join('\n')}
 </tbody></table></section>
-${content.nato ? natoTable() : ''}
 ${Array.from({ length: EXCEPTION_SHEETS }, (_, at) => exceptionSheet(at + 1)).join('')}
 ${signatures(content)}
 </body></html>

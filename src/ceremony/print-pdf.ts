@@ -4,14 +4,18 @@ import { PAGE, type Pen, WIDTH, startPdf } from './pdf-page.ts'
 import { digitCells, drawStep, pdfTable, stepHead, tick } from './pdf-rows.ts'
 import type { ScriptContent } from './script-content.ts'
 import {
+  END_BLANKS,
   EXCEPTION_FIELDS,
   EXCEPTION_SHEETS,
   FINAL_STATEMENT,
   PARTICIPANT_HEAD,
   RULES_OF_THE_PAPER,
+  START_BLANKS,
 } from './script-sentences.ts'
 
 const H1 = { face: 'bold', size: 15 } as const
+/** Width in which digit cells make lines of eight groups. */
+const EIGHT_GROUPS = 330
 const H2 = { face: 'bold', size: 10.5 } as const
 
 /** A heading that does not stand alone at the foot of a page. */
@@ -27,6 +31,15 @@ function writingLines(pen: Pen, count: number): void {
     pen.line(PAGE.left, pen.y, PAGE.right, pen.y)
   }
   pen.y += 6
+}
+
+/** Labels with a line to write on. */
+function blanks(pen: Pen, labels: readonly string[]): void {
+  for (const label of labels) {
+    pen.write(label, PAGE.left, pen.y, 150)
+    pen.line(PAGE.left + 155, pen.y + 12, PAGE.left + 400, pen.y + 12)
+    pen.y += 24
+  }
 }
 
 function titlePage(pen: Pen, content: ScriptContent): void {
@@ -58,12 +71,17 @@ function titlePage(pen: Pen, content: ScriptContent): void {
     pdfTable(pen, head, rows)
   }
   heading(pen, 'How this paper is used', 60)
-  for (const rule of RULES_OF_THE_PAPER) pen.paragraph(`•  ${rule}`, {}, 3)
+  for (const rule of RULES_OF_THE_PAPER) {
+    pen.reserve(pen.height(rule, WIDTH - 12))
+    pen.write('•', PAGE.left, pen.y, 10)
+    pen.y += pen.write(rule, PAGE.left + 12, pen.y, WIDTH - 12) + 3
+  }
 }
 
 function participants(pen: Pen, content: ScriptContent): void {
   pen.newPage()
   pen.paragraph('Participants', H1, 8)
+  blanks(pen, START_BLANKS)
   const rows = content.participants.map(({ role, name }) => [role, name, '', '', ''])
   pdfTable(pen, PARTICIPANT_HEAD, rows, { widths: [0.18, 0.26, 0.28, 0.15, 0.13], minHeight: 30 })
 }
@@ -76,13 +94,14 @@ function steps(pen: Pen, content: ScriptContent): void {
 }
 
 function alphabet(pen: Pen): void {
-  pen.newPage()
+  const perColumn = 12
+  pen.y += 20
+  pen.reserve(perColumn * 20 + 40)
   pen.paragraph('Reading aloud', H1, 8)
   const entries = [
     ...Object.entries(NATO_LETTERS),
     ...DIGIT_WORDS.map((word, digit): [string, string] => [String(digit), word]),
   ]
-  const perColumn = 12
   const top = pen.y
   entries.forEach(([sign, word], at) => {
     const x = PAGE.left + Math.floor(at / perColumn) * (WIDTH / 3)
@@ -105,13 +124,9 @@ function exceptionSheet(pen: Pen, number: number): void {
 function lastPage(pen: Pen, content: ScriptContent): void {
   pen.newPage()
   pen.paragraph('End of the ceremony', H1, 8)
-  for (const label of ['End (date, time)', 'Entries in the transcript', 'Exception sheets']) {
-    pen.write(label, PAGE.left, pen.y, 150)
-    pen.line(PAGE.left + 155, pen.y + 12, PAGE.left + 340, pen.y + 12)
-    pen.y += 24
-  }
+  blanks(pen, END_BLANKS)
   heading(pen, 'Root of the transcript (SHA-256)')
-  pen.y += digitCells(pen, PAGE.left, pen.y, WIDTH, 64) + 4
+  pen.y += digitCells(pen, PAGE.left, pen.y, EIGHT_GROUPS, 64) + 4
   heading(pen, 'Root as PGP words')
   writingLines(pen, 4)
   pen.y += 6
@@ -127,8 +142,8 @@ export async function printPdf(content: ScriptContent, date: Date): Promise<Uint
   const pen = startPdf({ title, name, footer: `plan ${shortDigest}`, date })
   titlePage(pen, content)
   participants(pen, content)
-  steps(pen, content)
   if (content.nato) alphabet(pen)
+  steps(pen, content)
   for (let at = 1; at <= EXCEPTION_SHEETS; at++) exceptionSheet(pen, at)
   lastPage(pen, content)
   return pen.finish()

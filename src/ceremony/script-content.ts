@@ -176,7 +176,7 @@ function boxesOf(site: Site, spec: ActionSpec, args: Arguments): ScriptBox[] {
 }
 
 const READ_ALOUD = {
-  nato: 'The administrator reads the value aloud with the alphabet at the end of this script; a custodian repeats it from the screen.',
+  nato: 'The administrator reads the value aloud with the alphabet on the participants’ page; a custodian repeats it from the screen.',
   'pgp-words':
     'The administrator reads the value aloud as PGP words; a custodian repeats them from the screen.',
 }

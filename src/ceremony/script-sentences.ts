@@ -8,6 +8,16 @@ export const RULES_OF_THE_PAPER: readonly string[] = [
   'Nothing on this paper is a secret. Nobody writes a PIN, a share or a passphrase on it.',
 ]
 
+/** Blanks above the participants. */
+export const START_BLANKS = ['Place', 'Start (date, time)'] as const
+
+/** Blanks above the root of the transcript. */
+export const END_BLANKS = [
+  'End (date, time)',
+  'Entries in the transcript',
+  'Exception sheets',
+] as const
+
 /** Head of the participants' table. */
 export const PARTICIPANT_HEAD = ['Role', 'Name', 'Signature', 'Date', 'Time'] as const
 
@@ -16,7 +26,7 @@ export const STEP_HEAD = ['Step', 'Activity', 'Expected value', 'Initials', 'Tim
 
 /** Above the signatures on the last page. */
 export const FINAL_STATEMENT =
-  'By signing “agree” I state that this script was carried out in my presence as it is written here, with the exceptions recorded on the exception sheets, and that the root written below is the one I saw. If I do not agree, I sign “do not agree” and say why.'
+  'By signing “agree” I state that this script was carried out in my presence as it is written here, with the exceptions recorded on the exception sheets, and that the root written above is the one I saw. If I do not agree, I sign “do not agree” and say why.'
 
 /** Places to fill in on an exception sheet, with the number of lines. */
 export const EXCEPTION_FIELDS: readonly (readonly [string, number])[] = [
