@@ -32,8 +32,12 @@ export interface SessionPool {
    * @throws TokenError POOL_TIMEOUT when no session came free in time; TokenError CONNECTION_LOST after `clear`.
    */
   use<T>(work: (session: SessionHandle) => T | Promise<T>): Promise<T>
-  /** Closes idle sessions, forgets busy ones, and refuses whoever waits. The pool stays usable. */
-  clear(): void
+  /**
+   * Ends all sessions and refuses whoever waits; the pool stays usable. `close`: idle ones now, busy ones
+   * when they come back. `forget`: the module has ended them already, and their handles may be in use
+   * again for somebody else's sessions.
+   */
+  clear(how: 'close' | 'forget'): void
 }
 
 interface Waiter {
@@ -56,6 +60,8 @@ export function createSessionPool(port: PoolPort, limits: PoolLimits): SessionPo
   const waiters: Waiter[] = []
   let busy = 0
   let generation = 0
+  /** Sessions born in this generation or earlier are not ours to close. */
+  let forgotten = -1
 
   const closeQuietly = (session: SessionHandle) => {
     try {
@@ -109,8 +115,10 @@ export function createSessionPool(port: PoolPort, limits: PoolLimits): SessionPo
     })
 
   const release = (session: SessionHandle, keep: boolean, born: number) => {
-    // After clear() this session belongs to a connection that is gone.
-    if (born !== generation) return
+    if (born !== generation) {
+      if (born > forgotten) closeQuietly(session)
+      return
+    }
     busy -= 1
     if (keep) idle.push(session)
     else closeQuietly(session)
@@ -145,10 +153,11 @@ export function createSessionPool(port: PoolPort, limits: PoolLimits): SessionPo
         release(session, keep, born)
       }
     },
-    clear() {
+    clear(how) {
+      if (how === 'forget') forgotten = generation
       generation += 1
       busy = 0
-      for (const session of idle.splice(0)) closeQuietly(session)
+      for (const session of idle.splice(0)) if (how === 'close') closeQuietly(session)
       for (const waiter of waiters.splice(0)) {
         waiter.refuse(
           new TokenError('CONNECTION_LOST', 'the connection to the token was closed', {

@@ -144,13 +144,27 @@ describe('session pool', () => {
     const first = gate()
     const a = pool.use(() => first.promise)
     const b = expect(pool.use(() => 1)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
-    pool.clear()
+    pool.clear('close')
     await b
     await pool.use((session) => expect(session).toBe(2n))
     first.resolve(undefined)
     await a
+    expect(sessions.close).toHaveBeenCalledExactlyOnceWith(1n)
     expect(pool.size).toBe(1)
     await pool.use((session) => expect(session).toBe(2n))
+  })
+
+  test('forgotten sessions are never closed: their handles may be in use again', async () => {
+    const sessions = port()
+    const pool = createSessionPool(sessions, { max: 2, waitTimeoutMs: 100 })
+    const first = gate()
+    const a = pool.use(() => first.promise)
+    await pool.use((session) => expect(session).toBe(2n))
+    pool.clear('forget')
+    first.resolve(undefined)
+    await a
+    expect(sessions.close).not.toHaveBeenCalled()
+    expect(pool.size).toBe(0)
   })
 
   test.each([0, -1, 1.5, Number.NaN])('max %d is refused', (max) => {

@@ -1,0 +1,271 @@
+/**
+ * The connection to one token: a login session that stays open, because the login ends with the last
+ * session (PKCS#11 v3.2 §5.6.9), a pool of sessions for operations, and the recovery ladder around both.
+ */
+import { wipe } from '../bytes.ts'
+import { KeyriteError, Pkcs11Error, TokenError } from '../errors.ts'
+import type { Cryptoki, SessionHandle } from './cryptoki.ts'
+import type { LoadedModule } from './loaded-module.ts'
+import { climb, connectionLost, firstStep, isRecoverable } from './recovery.ts'
+import type { RecoveryStep } from './recovery.ts'
+import { isReturnValue } from './return-value.ts'
+import { createSessionPool } from './session-pool.ts'
+import type { SessionPool } from './session-pool.ts'
+import { sameToken } from './slot.ts'
+import type { PresentToken } from './slot.ts'
+import type { LoginOptions, TokenInfo } from './types.ts'
+
+/** Where an operation runs. Handles found here are valid in this epoch only. */
+export interface Place {
+  readonly cryptoki: Cryptoki
+  readonly session: SessionHandle
+  readonly slotId: number
+  readonly epoch: number
+  /** Runs a call that changes the token: after it, the whole operation is not repeated. */
+  change<T>(call: () => T): T
+}
+
+/** How an operation runs. */
+export interface RunOptions {
+  /** `login`: objects made here live until logout; `fresh`: a new session, closed afterwards. Default `pool`. */
+  readonly on?: 'pool' | 'login' | 'fresh'
+}
+
+/** See the head of this file. */
+export interface Connection {
+  readonly info: TokenInfo
+  readonly user: 'user' | 'so' | 'nobody'
+  readonly epoch: number
+  /**
+   * Runs `work`; on a lost session, login or connection climbs the ladder and runs it again, unless it
+   * had already changed the token.
+   * @throws TokenError CONNECTION_LOST, POOL_TIMEOUT, MODULE_CLOSED; whatever `work` throws.
+   */
+  run<T>(work: (place: Place) => T | Promise<T>, options?: RunOptions): Promise<T>
+  /** Logs out and closes all sessions. */
+  close(): Promise<void>
+}
+
+const MAX_SESSIONS = 4
+const WAIT_TIMEOUT_MS = 10_000
+/** One try on another session, then one after the ladder. */
+const ATTEMPTS = 3
+
+const identity = ({ serial, label, manufacturerId, model }: TokenInfo): string =>
+  JSON.stringify([manufacturerId, model, serial, label])
+
+function alreadyLoggedIn(info: TokenInfo, cause?: unknown): TokenError {
+  return new TokenError('ALREADY_LOGGED_IN', 'somebody is logged in to this token already', {
+    where: `token=${info.label};serial=${info.serial}`,
+    expected: 'one login per token and process',
+    hint: 'a login counts for the whole process and a second PIN would not be checked: close the first, or use a process of its own',
+    cause,
+  })
+}
+
+/** At most what the caller wants and the token has, less the login session. */
+function poolMax({ raw }: PresentToken, wanted: number): number {
+  const limits = [raw.maxSessionCount, raw.maxRwSessionCount].filter((n) => n !== undefined)
+  return Math.max(1, Math.min(wanted, ...limits.map((n) => n - 1)))
+}
+
+/** Opens the connection; `login` absent: a public one. */
+export async function connect(
+  module: LoadedModule,
+  token: PresentToken,
+  login: LoginOptions | undefined,
+): Promise<Connection> {
+  const { cryptoki } = module
+  const user = login === undefined ? 'nobody' : (login.user ?? 'user')
+  const where = `token=${token.info.label};serial=${token.info.serial}`
+  const claim = identity(token.info)
+  let info = token.info
+  let generation = module.generation
+  let epoch = 1
+  let loginSession: SessionHandle | undefined
+  let closed = false
+  let loginQueue: Promise<unknown> = Promise.resolve()
+
+  const quietly = (call: () => void) => {
+    try {
+      call()
+    } catch (error) {
+      if (!(error instanceof KeyriteError)) throw error
+    }
+  }
+
+  const openSession = () => cryptoki.openSession(info.slotId, { readWrite: true })
+
+  const pool: SessionPool = createSessionPool(
+    { open: openSession, close: (session) => cryptoki.closeSession(session) },
+    {
+      max: poolMax(token, login?.maxSessions ?? MAX_SESSIONS),
+      waitTimeoutMs: login?.waitTimeoutMs ?? WAIT_TIMEOUT_MS,
+    },
+  )
+
+  /** Opens the login session and logs in. CKR_USER_ALREADY_LOGGED_IN is never success: no PIN was checked. */
+  const enter = (pin: Uint8Array | null) => {
+    const session = openSession()
+    try {
+      if (user !== 'nobody') cryptoki.login(session, user, pin)
+    } catch (error) {
+      quietly(() => cryptoki.closeSession(session))
+      if (isReturnValue(error, 'USER_ALREADY_LOGGED_IN', 'USER_ANOTHER_ALREADY_LOGGED_IN')) {
+        throw alreadyLoggedIn(info, error)
+      }
+      throw error
+    }
+    loginSession = session
+  }
+
+  const drop = () => {
+    pool.clear('close')
+    const session = loginSession
+    loginSession = undefined
+    if (session === undefined) return
+    if (user !== 'nobody') quietly(() => cryptoki.logout(session))
+    quietly(() => cryptoki.closeSession(session))
+  }
+
+  const askPin = async (): Promise<Uint8Array | null> => {
+    if (login === undefined || login.pin === null) return null
+    if (login.pinAgain !== undefined) return login.pinAgain()
+    throw connectionLost(where, 'log in again, or give login() a pinAgain callback', undefined)
+  }
+
+  const step = async (name: RecoveryStep, ask: () => Promise<Uint8Array | null>) => {
+    const pin = await ask()
+    if (name !== 'relogin') module.renew(name)
+    const renewed = module.generation !== generation
+    if (renewed) {
+      // Sessions of an earlier initialisation do not exist any more, and their numbers may be in use again.
+      loginSession = undefined
+      pool.clear('forget')
+      generation = module.generation
+      info = sameToken(cryptoki, info).info
+    } else {
+      drop()
+    }
+    epoch += 1
+    enter(pin)
+  }
+
+  /** Climbs once for all operations that failed in the same epoch. */
+  const recover = (failedEpoch: number, first: RecoveryStep): Promise<void> =>
+    module.exclusive(async () => {
+      if (closed) throw new TokenError('MODULE_CLOSED', 'the token was closed', { where })
+      if (epoch !== failedEpoch) return
+      let pin: Uint8Array | null | undefined
+      const ask = async () => (pin ??= await askPin())
+      // The PIN comes first: without one there is nothing to gain from giving up what still works.
+      if (user !== 'nobody') await ask()
+      try {
+        await climb(where, first, (name) => step(name, ask))
+      } finally {
+        wipe(pin ?? undefined)
+      }
+    })
+
+  const ensure = async () => {
+    if (closed) throw new TokenError('MODULE_CLOSED', 'the token was closed', { where })
+    // Lost when an earlier recovery failed, or when another connection initialised the module again.
+    if (loginSession === undefined || module.generation !== generation) {
+      await recover(epoch, 'relogin')
+    }
+  }
+
+  const onLogin = <T>(work: (session: SessionHandle) => T | Promise<T>): Promise<T> => {
+    const turn = loginQueue.then(() => {
+      if (loginSession === undefined) throw connectionLost(where, 'call again', undefined)
+      return work(loginSession)
+    })
+    loginQueue = turn.catch(() => undefined)
+    return turn
+  }
+
+  const onFresh = async <T>(work: (session: SessionHandle) => T | Promise<T>): Promise<T> => {
+    const session = openSession()
+    try {
+      return await work(session)
+    } finally {
+      quietly(() => cryptoki.closeSession(session))
+    }
+  }
+
+  const ways = {
+    pool: <T>(work: (session: SessionHandle) => T | Promise<T>) => pool.use(work),
+    login: onLogin,
+    fresh: onFresh,
+  }
+
+  await module.exclusive(() => {
+    if (user !== 'nobody' && module.logins.has(claim)) throw alreadyLoggedIn(info)
+    enter(login?.pin ?? null)
+    if (user !== 'nobody') module.logins.add(claim)
+    return Promise.resolve()
+  })
+
+  return {
+    get info() {
+      return info
+    },
+    user,
+    get epoch() {
+      return epoch
+    },
+    async run(work, { on = 'pool' } = {}) {
+      for (let attempt = 1; ; attempt += 1) {
+        await ensure()
+        const at = epoch
+        const state = { changed: false }
+        try {
+          return await ways[on]((session) =>
+            work({
+              cryptoki,
+              session,
+              slotId: info.slotId,
+              epoch: at,
+              change: (call) => changing(state, call),
+            }),
+          )
+        } catch (error) {
+          if (!isRecoverable(error)) throw error
+          const another = error.retry === 'session' && attempt === 1 && on !== 'login'
+          if (!another) await recover(at, firstStep(error))
+          if (state.changed) {
+            throw connectionLost(
+              where,
+              'whether the last change took effect is unknown: take an inventory',
+              error,
+            )
+          }
+          if (attempt >= ATTEMPTS) throw error
+        }
+      }
+    },
+    async close() {
+      if (closed) return
+      await module.exclusive(() => {
+        closed = true
+        if (module.generation === generation) drop()
+        if (user !== 'nobody') module.logins.delete(claim)
+        return Promise.resolve()
+      })
+    },
+  }
+}
+
+/** A call that was refused for its session or login was not carried out (PKCS#11 v3.2 §5.1.6). */
+function changing<T>(state: { changed: boolean }, call: () => T): T {
+  const before = state.changed
+  state.changed = true
+  try {
+    return call()
+  } catch (error) {
+    const refused =
+      error instanceof Pkcs11Error && (error.retry === 'session' || error.retry === 'relogin')
+    if (refused) state.changed = before
+    throw error
+  }
+}
