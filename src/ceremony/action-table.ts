@@ -237,7 +237,12 @@ const DEEDS = {
     title: 'New PIN and new shares for token {token}',
     activity:
       'The user PIN of token {token} is changed and split anew among all custodians. Each one takes the new share, opens it again, signs a receipt and destroys the old share.',
-    boxes: [read('Epoch of the new shares'), read('Receipts'), tick('Old shares destroyed')],
+    boxes: [
+      box('Approved by', 'names'),
+      read('Epoch of the new shares'),
+      read('Receipts'),
+      tick('Old shares destroyed'),
+    ],
     standards: ['AC-3(2)', 'IA-5'],
     evidence: ['hsm-enforced', 'crypto-verified'],
   },

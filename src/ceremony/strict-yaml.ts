@@ -120,6 +120,8 @@ export interface Problem {
   readonly message: string
   /** The fault is the entry's key, not its value. */
   readonly atKey?: boolean
+  /** Nothing stands there; told after the faults that can be pointed at. */
+  readonly missing?: boolean
 }
 
 /** What a zod issue means, one problem per unknown key. */
@@ -128,7 +130,7 @@ export function problems(error: z.ZodError, base: SourcePath = []): Problem[] {
     const path = [...base, ...(issue.path as (string | number)[])]
     if (issue.code !== 'unrecognized_keys') {
       const missing = issue.message.endsWith('received undefined')
-      return [{ path, message: missing ? 'is missing' : issue.message }]
+      return [missing ? { path, message: 'is missing', missing } : { path, message: issue.message }]
     }
     return issue.keys.map((key) => ({
       path: [...path, key],
@@ -146,14 +148,17 @@ export const pathText = (path: SourcePath): string =>
     '',
   )
 
-/** Throws {@link ConfigError}: the first problem in the file's order, the others in the hint. */
+/** Throws {@link ConfigError}: the first problem in the file's order, the others in the hint; missing parts last. */
 export function refuseProblems(found: readonly Problem[], what: string, source: SourceMap): never {
   const lines = found
     .map((problem) => ({
       ...problem,
       position: problem.atKey === true ? source.keyAt(problem.path) : source.at(problem.path),
     }))
-    .sort(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column)
+    .sort(
+      ({ position: a, missing: m = false }, { position: b, missing: n = false }) =>
+        Number(m) - Number(n) || a.line - b.line || a.column - b.column,
+    )
     .map(({ position, path, message }) => ({
       where: place(source, position),
       message: path.length === 0 ? message : `${pathText(path)}: ${message}`,
