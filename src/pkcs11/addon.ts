@@ -3,6 +3,7 @@
  * Handles and slot ids are bigints, return values numbers (-1: all bits set).
  */
 import type { EncodedAttribute, ReadValue } from './attribute.ts'
+import { checkMechanism } from './mechanism.ts'
 import type { Mechanism, ParameterField } from './mechanism.ts'
 
 /** Why {@link Addon.open} refused. */
@@ -114,8 +115,8 @@ function encodeField(field: ParameterField): Field {
   }
 }
 
-/** A mechanism in the form the addon lays out. */
-export const encodeMechanism = ({ type, parameter }: Mechanism): EncodedMechanism => ({
-  type,
-  parameter: parameter.map(encodeField),
-})
+/** A mechanism in the form the addon lays out; throws TokenError ARGUMENT_INVALID on look-alikes. */
+export function encodeMechanism(mechanism: Mechanism): EncodedMechanism {
+  const { type, parameter } = checkMechanism(mechanism, 'PKCS#11 call')
+  return { type, parameter: parameter.map(encodeField) }
+}

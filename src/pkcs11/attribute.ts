@@ -93,7 +93,7 @@ function decodeUlong(bytes: Uint8Array): number | undefined {
 const isUlong = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff
 
-/** CK_DATE is 8 ASCII digits (v3.2 §3.5). */
+/** CK_DATE is 8 ASCII digits (v2.40 §3.4). */
 function encodeDate(name: string, value: unknown): Uint8Array {
   if (value === '') return new Uint8Array()
   const expected = 'a calendar date as YYYY-MM-DD, or the empty string'

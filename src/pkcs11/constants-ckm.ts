@@ -280,8 +280,9 @@ export const CKM_VENDOR = {
   NSS_AES_KEY_WRAP_PAD: 0xce534352,
 } as const
 
+const NUMBERS: ReadonlyMap<string, number> = new Map(Object.entries({ ...CKM, ...CKM_VENDOR }))
 const NAMES: ReadonlyMap<number, string> = new Map(
-  [...Object.entries(CKM), ...Object.entries(CKM_VENDOR)].map(([name, value]) => [value, name]),
+  [...NUMBERS].map(([name, value]) => [value, name]),
 )
 
 /** `CKM_AES_GCM` for 0x1087; `CKM_0x...` when the number is unknown. */
@@ -291,7 +292,5 @@ export const mechanismName = (type: number): string =>
 /** The number of `CKM_AES_GCM`, `AES_GCM` or `CKM_0x1087`; undefined when the name is unknown. */
 export function mechanismNumber(name: string): number | undefined {
   const bare = name.startsWith('CKM_') ? name.slice(4) : name
-  if (/^0x[0-9a-f]{1,8}$/i.test(bare)) return Number.parseInt(bare, 16)
-  const table: Readonly<Record<string, number>> = { ...CKM, ...CKM_VENDOR }
-  return Object.hasOwn(table, bare) ? table[bare] : undefined
+  return /^0x[0-9a-f]{1,8}$/i.test(bare) ? Number.parseInt(bare, 16) : NUMBERS.get(bare)
 }

@@ -3,7 +3,7 @@
  *
  * A parameter is a list of fields that the addon lays out as the C structure of the standard:
  * every field starts at a multiple of 8 bytes, as it does in every parameter structure used here
- * on 64-bit Unix (PKCS#11 v3.2 §2.1: no packing there). No pointer ever comes from JavaScript.
+ * on 64-bit Unix (the standard packs structures on Windows only). No pointer ever comes from JavaScript.
  */
 import { TokenError } from '../errors.ts'
 import { CKD, CKG, CKZ } from './constants.ts'
@@ -54,11 +54,21 @@ function checkBytes(value: Uint8Array, where: string, min = 0, max = 0x10_0000):
   }
 }
 
-const make = (type: number, ...parameter: ParameterField[]): Mechanism => ({
-  type,
-  name: mechanismName(type),
-  parameter,
-})
+const MADE = new WeakSet()
+
+function make(type: number, ...parameter: ParameterField[]): Mechanism {
+  const made = Object.freeze({ type, name: mechanismName(type), parameter })
+  MADE.add(made)
+  return made
+}
+
+/** Refuses what the functions of this file did not make: look-alikes were never checked. */
+export function checkMechanism(value: Mechanism, where: string): Mechanism {
+  if (typeof (value as unknown) === 'object' && (value as unknown) !== null && MADE.has(value)) {
+    return value
+  }
+  return refuse(`${where} mechanism`, 'a mechanism made by mechanism.ts', typeof value)
+}
 
 /** A mechanism without a parameter, or with raw bytes (an IV, a counter block). */
 export function mechanism(type: number, parameter?: Uint8Array): Mechanism {
@@ -83,7 +93,7 @@ export interface GcmParams {
   readonly tagBits?: number
 }
 
-/** CK_GCM_PARAMS (v3.2 §6.13.3). ulIvBits is always set: modules that read it reject garbage. */
+/** CK_GCM_PARAMS (PKCS#11 v3.2). ulIvBits is always set: modules that read it reject garbage. */
 export function aesGcm({ iv, aad, tagBits = 128 }: GcmParams): Mechanism {
   checkBytes(iv, 'CKM_AES_GCM iv', 1, 256)
   checkBytes(aad, 'CKM_AES_GCM aad')
@@ -156,7 +166,7 @@ function hashOf(hash: MechanismHash, where: string): (typeof HASHES)[MechanismHa
   return HASHES[hash]
 }
 
-/** Fields of CK_RSA_PKCS_OAEP_PARAMS (v3.2 §6.1.7). */
+/** Fields of CK_RSA_PKCS_OAEP_PARAMS (PKCS#11 v3.2). */
 function oaepFields(hash: MechanismHash, label: Uint8Array): ParameterField[] {
   const { ckm, mgf } = hashOf(hash, 'CKM_RSA_PKCS_OAEP hash')
   checkBytes(label, 'CKM_RSA_PKCS_OAEP label')
@@ -167,7 +177,7 @@ function oaepFields(hash: MechanismHash, label: Uint8Array): ParameterField[] {
 export const rsaOaep = (hash: MechanismHash, label: Uint8Array = new Uint8Array()): Mechanism =>
   make(CKM.RSA_PKCS_OAEP, ...oaepFields(hash, label))
 
-/** RSA-PSS with hashing in the token; salt as long as the hash. CK_RSA_PKCS_PSS_PARAMS (v3.2 §6.1.9). */
+/** RSA-PSS with hashing in the token; salt as long as the hash. CK_RSA_PKCS_PSS_PARAMS (PKCS#11 v3.2). */
 export function rsaPss(hash: MechanismHash): Mechanism {
   const { ckm, mgf, pss, bytes } = hashOf(hash, 'CKM_RSA_PKCS_PSS hash')
   return make(pss, ulong(ckm), ulong(mgf), ulong(bytes))
@@ -183,7 +193,7 @@ export interface EddsaParams {
   readonly context: Uint8Array
 }
 
-/** EdDSA; without `params` the parameter is NULL, which on Ed25519 keys means pure Ed25519 (v3.2 §6.3.17). */
+/** EdDSA; without `params` the parameter is NULL, which on Ed25519 keys means pure Ed25519 (v3.2, CKM_EDDSA). */
 export function eddsa(params?: EddsaParams): Mechanism {
   if (params === undefined) return make(CKM.EDDSA)
   checkBytes(params.context, 'CKM_EDDSA context', 0, 255)
@@ -195,7 +205,7 @@ export function eddsa(params?: EddsaParams): Mechanism {
   )
 }
 
-/** CK_ECDH1_DERIVE_PARAMS (v3.2 §6.3.19). `kdf` `null`: raw shared secret. */
+/** CK_ECDH1_DERIVE_PARAMS (PKCS#11 v3.2). `kdf` `null`: raw shared secret. */
 export function ecdh1Derive(
   publicPoint: Uint8Array,
   kdf: MechanismHash | null,
@@ -213,27 +223,27 @@ export function ecdh1Derive(
   )
 }
 
-/** CK_AES_CBC_ENCRYPT_DATA_PARAMS (v3.2 §6.27.1): derive a key by encrypting `data`. */
+/** CK_AES_CBC_ENCRYPT_DATA_PARAMS (PKCS#11 v3.2): derive a key by encrypting `data`. */
 export function aesCbcEncryptData(iv: Uint8Array, data: Uint8Array): Mechanism {
   checkBytes(iv, 'CKM_AES_CBC_ENCRYPT_DATA iv', 16, 16)
   checkBytes(data, 'CKM_AES_CBC_ENCRYPT_DATA data', 16, 4096)
   return make(CKM.AES_CBC_ENCRYPT_DATA, inline(iv), pointer(data), ulong(data.length))
 }
 
-/** CK_KEY_DERIVATION_STRING_DATA (v3.2 §6.27.1): derive a key by AES-ECB encrypting `data`. */
+/** CK_KEY_DERIVATION_STRING_DATA (PKCS#11 v3.2): derive a key by AES-ECB encrypting `data`. */
 export function aesEcbEncryptData(data: Uint8Array): Mechanism {
   checkBytes(data, 'CKM_AES_ECB_ENCRYPT_DATA data', 16, 4096)
   return make(CKM.AES_ECB_ENCRYPT_DATA, pointer(data), ulong(data.length))
 }
 
-/** CK_AES_CTR_PARAMS (v3.2 §6.12.2): counter width in bits and the initial 16-byte block. */
+/** CK_AES_CTR_PARAMS (PKCS#11 v3.2): counter width in bits and the initial 16-byte block. */
 export function aesCtr(counterBits: number, block: Uint8Array): Mechanism {
   checkNumber(counterBits, 'CKM_AES_CTR counterBits', 1, 128)
   checkBytes(block, 'CKM_AES_CTR block', 16, 16)
   return make(CKM.AES_CTR, ulong(counterBits), inline(block))
 }
 
-/** CK_RSA_AES_KEY_WRAP_PARAMS (v3.2 §6.1.22): OAEP-wrapped one-time AES key, then KWP. */
+/** CK_RSA_AES_KEY_WRAP_PARAMS (PKCS#11 v3.2): OAEP-wrapped one-time AES key, then KWP. */
 export function rsaAesKeyWrap(
   aesBits: 128 | 192 | 256,
   hash: MechanismHash,
