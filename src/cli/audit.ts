@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 
 import { fromHex, toHex } from '../bytes.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, FormatError } from '../errors.ts'
 import { type NoteVerifier, parseVerifierKey } from '../note.ts'
 import { writeNew } from './ceremony-plan.ts'
 import { type Dispatch, addCommand, addGroup, wholeNumber } from './command.ts'
@@ -39,7 +39,20 @@ export async function readVerifiers(file: string): Promise<NoteVerifier[]> {
       got: 'none',
     })
   }
-  return keys.map(parseVerifierKey)
+  return keys.map((line) => {
+    try {
+      return parseVerifierKey(line)
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error
+      const { message, expected, got } = error
+      throw new FormatError(message, {
+        where: file,
+        expected,
+        got,
+        hint: 'a bundle’s vkey file is one',
+      })
+    }
+  })
 }
 
 /** `size:root`, e.g. from the minutes of a meeting. */

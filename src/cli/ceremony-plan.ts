@@ -74,9 +74,9 @@ export function addPlanCommands(group: Command, dispatch: Dispatch): void {
     ],
     options: planOptions,
     async run({ args: [file = ''], options, output }) {
-      const { lint } = await import('../ceremony/index.ts')
+      const ceremony = await import('../ceremony/index.ts')
       const { plan, binding, policy } = await readPlanFiles(file, options)
-      const findings = lint(plan.plan, plan.source, {
+      const findings = ceremony.lint(plan.plan, plan.source, {
         binding: binding?.binding,
         bindingSource: binding?.source,
         policy: policy?.policy,

@@ -162,10 +162,10 @@ export function addRehearseCommand(group: Command, dispatch: Dispatch): void {
           [
             ['bundle', outcome.dir],
             ['root', outcome.root],
-            ['verify', `keyrite ceremony verify ${outcome.dir} --rehearsal`],
           ],
           2,
         )
+        output.text.verbatim(`  keyrite ceremony verify ${outcome.dir} --rehearsal`)
       }
       const failed = results.find(({ outcome }) => outcome.outcome !== 'complete')
       if (failed === undefined) return EXIT.ok

@@ -11,6 +11,7 @@ import { type Dispatch, type Invocation, addCommand } from './command.ts'
 import { errorDocument, printError } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
 import type { Output } from './output.ts'
+import { shortPath } from './person-signer.ts'
 import { readText } from './read-input.ts'
 import { systemClock, systemRandom } from './system-ports.ts'
 import { printFields } from './table.ts'
@@ -49,11 +50,11 @@ function report(output: Output, result: CeremonyOutcome): ExitCode {
   })
   if (error !== undefined) printError(output.side, error)
   printFields(text, [
-    ['bundle', dir],
+    ['bundle', shortPath(dir)],
     ['entries', String(size)],
     ['root', root],
-    ['verify', `keyrite ceremony verify ${dir}`],
   ])
+  text.verbatim(`keyrite ceremony verify ${shortPath(dir)}`)
   if (outcome === 'complete') return EXIT.ok
   return error === undefined ? EXIT.refused : exitCodeOf(error)
 }

@@ -1,6 +1,7 @@
 /** `keyrite ceremony`: plans before, ceremonies while, transcripts after. */
 import type { Command } from 'commander'
 
+import { addEvidenceCommands } from './ceremony-evidence.ts'
 import { addPlanCommands } from './ceremony-plan.ts'
 import { addRehearseCommand } from './ceremony-rehearse.ts'
 import { addRunCommands } from './ceremony-run.ts'
@@ -17,4 +18,5 @@ export function addCeremonyCommands(program: Command, dispatch: Dispatch): void 
   addPlanCommands(group, dispatch)
   addRehearseCommand(group, dispatch)
   addRunCommands(group, dispatch)
+  addEvidenceCommands(group, dispatch)
 }

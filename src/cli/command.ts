@@ -32,7 +32,7 @@ export interface CommandSpec<Options> {
 /** How the tree hands a command over to whoever runs it. */
 export type Dispatch = (
   run: (output: Output, io: Io) => Promise<ExitCode | undefined>,
-  json: boolean,
+  command: { readonly path: string; readonly json: boolean },
 ) => Promise<void>
 
 const examplesText = (examples: readonly string[]): string =>
@@ -56,10 +56,10 @@ export function addCommand<Options extends object>(
   command.addHelpText('after', examplesText(spec.examples))
   command.action(async () => {
     const options = command.opts<Options & { json?: boolean }>()
-    await dispatch(
-      (output, io) => spec.run({ args: command.args, options, output, io }),
-      options.json === true,
-    )
+    await dispatch((output, io) => spec.run({ args: command.args, options, output, io }), {
+      path: pathOf(command),
+      json: options.json === true,
+    })
   })
 }
 

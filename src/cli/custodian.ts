@@ -14,7 +14,7 @@ import { EXIT } from './exit-code.ts'
 import { type ModuleOptions, moduleOptions, openModule } from './module-option.ts'
 import { askSecret, personalQuestions } from './questions.ts'
 import { readBytes, readText } from './read-input.ts'
-import { printFields, printTable } from './table.ts'
+import { printFields } from './table.ts'
 
 const NAMESPACES = 'keyrite-approval,keyrite-checkpoint'
 
@@ -166,7 +166,7 @@ function rosterFaults(roster: readonly AllowedSigner[]): string[] {
 }
 
 const day = (seconds: number | undefined): string =>
-  seconds === undefined ? '-' : new Date(seconds * 1000).toISOString().slice(0, 10)
+  seconds === undefined ? 'open' : new Date(seconds * 1000).toISOString().slice(0, 10)
 
 /** Adds the group to the tree. */
 export function addCustodianCommands(program: Command, dispatch: Dispatch): void {
@@ -193,11 +193,8 @@ export function addCustodianCommands(program: Command, dispatch: Dispatch): void
       const { sshPublicKey } = await import('../quorum/index.ts')
       const { label, principal } = options
       await using hsm = await openModule(options, io)
-      {
-        // Fails before anybody types a PIN when there is no such token.
-        await using probe = await hsm.open(options.token)
-        void probe
-      }
+      // Fails before anybody types a PIN when there is no such token.
+      await (await hsm.open(options.token))[Symbol.asyncDispose]()
       const pin = await askSecret(personalQuestions(output.side, io), {
         who: principal,
         prompt: 'user PIN of your token',
@@ -261,16 +258,18 @@ export function addCustodianCommands(program: Command, dispatch: Dispatch): void
         })),
         faults,
       })
-      printTable(
-        output.text,
-        ['PRINCIPAL', 'FROM', 'UNTIL', 'KEY'],
-        signers.map(({ principals, validAfter, validBefore, key }) => [
-          principals,
-          day(validAfter),
-          day(validBefore),
-          `${key.type} ${key.fingerprint}`,
-        ]),
-      )
+      for (const { principals, validAfter, validBefore, namespaces, key } of signers) {
+        output.text.print(principals, { style: 'bold' })
+        printFields(
+          output.text,
+          [
+            ['key', `${key.type} ${key.fingerprint}`],
+            ['valid', `${day(validAfter)} to ${day(validBefore)}`],
+            ['for', namespaces ?? 'anything'],
+          ],
+          2,
+        )
+      }
       for (const fault of faults) output.text.print(`! ${fault}`, { hang: 2, style: 'red' })
       printDigest(output.text, 'roster', digest)
       return faults.length === 0 ? EXIT.ok : EXIT.refused

@@ -22,11 +22,11 @@ export function digestLines(hex: string, wordsOf: WordsOf): string[] {
   const words = wordsOf(fromHex(hex, 'digest'))
   const lines: string[] = []
   for (let at = 0; at < hex.length; at += HEX_PER_LINE) {
-    lines.push(`${at === 0 ? 'hex' : ''}`.padEnd(7) + groups(hex.slice(at, at + HEX_PER_LINE)))
+    lines.push((at === 0 ? 'hex' : '').padEnd(7) + groups(hex.slice(at, at + HEX_PER_LINE)))
   }
   for (let at = 0; at < words.length; at += WORDS_PER_LINE) {
     const row = words.slice(at, at + WORDS_PER_LINE).map((word) => word.padEnd(WORD_COLUMNS))
-    lines.push(`${at === 0 ? 'words' : ''}`.padEnd(7) + row.join(' ').trimEnd())
+    lines.push((at === 0 ? 'words' : '').padEnd(7) + row.join(' ').trimEnd())
   }
   return lines
 }

@@ -1,5 +1,5 @@
 /** How an error is told to a person: what, where, expected, got, hint. */
-import { KeyriteError } from '../errors.ts'
+import { KeyriteError, type Pkcs11Category, Pkcs11Error } from '../errors.ts'
 import { UsageError } from './exit-code.ts'
 import type { Screen } from './screen.ts'
 
@@ -22,7 +22,7 @@ function isSystemError(error: unknown): error is SystemError {
  * nobody has checked that it is free of secrets; its class is.
  */
 export function toKeyriteError(error: unknown): KeyriteError {
-  if (error instanceof KeyriteError) return error
+  if (error instanceof KeyriteError) return error as KeyriteError
   if (isSystemError(error)) {
     return new KeyriteError('SYSTEM', `the operating system refused ${error.syscall}`, {
       where: error.path,
@@ -37,6 +37,45 @@ export function toKeyriteError(error: unknown): KeyriteError {
     hint: 'this is a fault in keyrite: run again with KEYRITE_DEBUG=1 and report the stack',
     cause: error,
   })
+}
+
+/** What a person can do about a failed PKCS#11 call. */
+const ADVICE: Readonly<Record<Pkcs11Category, string>> = {
+  auth: 'check the PIN and try again; many tokens lock after a few wrong tries',
+  'auth-locked': 'the PIN is locked; the security officers of the token can set a new one',
+  session: 'run the command again',
+  'token-gone': 'is the token still connected?',
+  policy: 'the token refuses this by its own rules; keyrite doctor shows what it enforces',
+  mechanism: 'keyrite doctor lists what the token can do',
+  data: 'the token does not accept these bytes; are they for this key?',
+  capacity: 'the token is full, or has too many sessions open',
+  device: 'the device reports a fault of its own; look at its log',
+  module: 'keyrite doctor MODULE shows what is wrong with the module',
+  argument: 'keyrite doctor MODULE shows what the module understands',
+}
+
+/**
+ * The error with the fields the command line itself can supply: where, if nothing closer is known, what
+ * a PKCS#11 call returned, and what to do next.
+ */
+export function withPlace(error: KeyriteError, path: string): KeyriteError {
+  const pkcs11 = error instanceof Pkcs11Error ? error : undefined
+  const fields = {
+    where: error.where ?? path,
+    expected: error.expected ?? (pkcs11 && 'CKR_OK'),
+    got: error.got ?? pkcs11?.rv,
+    hint:
+      error.hint ??
+      (pkcs11 === undefined
+        ? `${path} --help shows the options and an example`
+        : ADVICE[pkcs11.category]),
+  }
+  return Object.create(
+    error,
+    Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [name, { value, enumerable: true }]),
+    ),
+  ) as KeyriteError
 }
 
 /** The JSON form, with the fields that some classes add. */

@@ -26,13 +26,11 @@ async function withToken(
   await using hsm = await openModule(options, io)
   if (options.public === true) {
     await using token = await hsm.open(options.token)
-    return use(token)
+    await use(token)
+    return
   }
   // Fails here, before anybody types a PIN, when there is no such token.
-  {
-    await using probe = await hsm.open(options.token)
-    void probe
-  }
+  await (await hsm.open(options.token))[Symbol.asyncDispose]()
   const pin = await askSecret(personalQuestions(output.side, io), {
     who: options.token,
     prompt: 'user PIN of the token',
@@ -54,7 +52,8 @@ function flagText({ attributes }: ObjectRecord): string {
     .toLowerCase()
 }
 
-const value = (item: unknown): string => (Array.isArray(item) ? item.join(' ') : String(item))
+const value = (item: unknown): string =>
+  Array.isArray(item) ? item.join(' ') || '(none)' : String(item)
 
 /** A KCV, or why the key has none. */
 async function kcvOf(key: Key): Promise<{ method: string; value: string } | undefined> {
@@ -120,8 +119,8 @@ export function addKeyCommands(program: Command, dispatch: Dispatch): void {
           kcv: kcv === undefined ? null : { ...kcv, evidence: 'crypto-verified' },
           attributes: { evidence: 'module-reported', values: attributes },
         })
+        output.text.verbatim(uri)
         printFields(output.text, [
-          ['URI', uri],
           ['class', `${key.class} ${keyType}`],
           ['ID', id],
           ['KCV', kcv === undefined ? 'not available' : `${kcv.value} (${kcv.method})`],

@@ -69,14 +69,14 @@ function readTerminal<Result>(
           const result = take(bytes)
           if (result !== undefined) finish(() => resolve(result))
         } catch (error) {
-          finish(() => reject(error as Error))
+          finish(() => reject(error))
         } finally {
           wipe(bytes)
         }
         return true
       },
     },
-  } as ConstructorParameters<typeof ReadStream>[1])
+  })
   let open = true
   function finish(settle: () => void): void {
     if (!open) return

@@ -3,7 +3,7 @@
  * ssh-keygen, a key on their own token, or a signature made elsewhere and brought back as a file.
  */
 import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 
 import { sha256, toHex, wipe } from '../bytes.ts'
 import type { BoundSigner, Person } from '../ceremony/index.ts'
@@ -56,6 +56,12 @@ function tokenKeySigner(who: Person, uri: string, { questions, hsm }: SigningDes
   }
 }
 
+/** From here, when that is shorter: a command that fits on a line can be read aloud and copied. */
+export function shortPath(path: string): string {
+  const fromHere = relative(process.cwd(), path)
+  return fromHere !== '' && fromHere.length < path.length ? fromHere : path
+}
+
 async function readSignature(path: string): Promise<string | undefined> {
   const bytes = await readFile(path).catch(() => undefined)
   return bytes === undefined || bytes.length > MAX_SIGNATURE_BYTES
@@ -75,11 +81,12 @@ async function signedElsewhere(
     principal: who.principal,
     async offer(namespace, message) {
       const digest = toHex(sha256(message))
-      path = join(detachedDir, `${who.id}.${digest.slice(0, 16)}.txt`)
+      path = join(detachedDir, `${who.id}.${digest.slice(0, 8)}.txt`)
       await writeFile(path, message, { mode: 0o600 })
-      screen.print(`   To be signed by ${who.id}, here or elsewhere: ${path}`, { hang: 5 })
-      screen.print(`   SHA-256 ${digest}`, { hang: 5 })
-      screen.print(`   ssh-keygen -Y sign -f KEY -n ${namespace} ${path}`, { hang: 5 })
+      screen.print(`   To be signed by ${who.id}, here or on another machine:`, { hang: 5 })
+      screen.verbatim(`   ssh-keygen -Y sign -f KEY -n ${namespace} ${shortPath(path)}`)
+      screen.print(`   SHA-256 of the file: ${digest.slice(0, 32)}`)
+      screen.print(`                        ${digest.slice(32)}`)
     },
     receive: (namespace) =>
       threeTimes(
@@ -87,7 +94,7 @@ async function signedElsewhere(
         who.id,
         `the output of ssh-keygen -Y sign -n ${namespace} over ${path}`,
         async () => {
-          screen.ask(`   ${who.id}, path of the signature [${path}.sig]:`)
+          screen.ask(`   ${who.id}, path of the signature (empty: the same with .sig):`)
           const typed = (await keyboard.line()).trim()
           const signature = await readSignature(typed === '' ? `${path}.sig` : typed)
           return signature === undefined

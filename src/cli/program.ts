@@ -7,7 +7,7 @@ import { addAuditCommands } from './audit.ts'
 import { addCeremonyCommands } from './ceremony.ts'
 import { type Dispatch, toUsageError } from './command.ts'
 import { addCustodianCommands } from './custodian.ts'
-import { errorDocument, printError, stackLines, toKeyriteError } from './error-text.ts'
+import { errorDocument, printError, stackLines, toKeyriteError, withPlace } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
 import { addKeyCommands } from './key.ts'
 import { type Io, type Output, createOutput } from './output.ts'
@@ -58,8 +58,8 @@ export function buildProgram(dispatch: Dispatch): Command {
   return program
 }
 
-function fail(output: Output, io: Io, thrown: unknown): ExitCode {
-  const error = toKeyriteError(thrown)
+function fail(output: Output, io: Io, path: string, thrown: unknown): ExitCode {
+  const error = withPlace(toKeyriteError(thrown), path)
   printError(output.side, error)
   if (io.env['KEYRITE_DEBUG'] === '1') {
     for (const line of stackLines(error)) output.side.print(line, { hang: 8, style: 'dim' })
@@ -71,19 +71,19 @@ function fail(output: Output, io: Io, thrown: unknown): ExitCode {
 /** Runs one command line (without node and script). Never throws; the result is the exit code. */
 export async function runCli(argv: readonly string[], io: Io): Promise<ExitCode> {
   let code: ExitCode = EXIT.ok
-  const dispatch: Dispatch = async (run, json) => {
+  const dispatch: Dispatch = async (run, { path, json }) => {
     const output = createOutput(io, json)
     try {
       code = (await run(output, io)) ?? EXIT.ok
     } catch (error) {
-      code = fail(output, io, error)
+      code = fail(output, io, path, error)
     }
   }
   try {
     await buildProgram(dispatch).parseAsync([...argv], { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok
-    return fail(createOutput(io, argv.includes('--json')), io, error)
+    return fail(createOutput(io, argv.includes('--json')), io, 'keyrite', error)
   }
   return code
 }

@@ -82,6 +82,8 @@ export interface Screen {
   readonly columns: number
   /** Writes lines, sanitised and wrapped with `hang` spaces on continuation lines. */
   print(text?: string, options?: { readonly hang?: number; readonly style?: Style }): void
+  /** Writes one sanitised line as it is, however long: for what people copy, such as commands and paths. */
+  verbatim(text: string): void
   /** Writes text without a newline: the prompt before an answer. */
   ask(prompt: string): void
 }
@@ -116,6 +118,9 @@ export function createScreen(
           stream.write(`${styled(line, style)}\n`)
         }
       }
+    },
+    verbatim(text) {
+      stream.write(`${printable(text)}\n`)
     },
     ask(prompt) {
       stream.write(styled(wrap(printable(prompt), width()).join('\n'), 'bold') + ' ')

@@ -15,7 +15,6 @@ const tokenUri = ({ label, serial }: TokenInfo): string =>
 const fields = (token: TokenInfo): [string, string][] => [
   ['label', token.label],
   ['serial', token.serial],
-  ['URI', tokenUri(token)],
   ['manufacturer', token.manufacturerId],
   ['model', token.model],
   ['hardware', token.hardwareVersion],
@@ -85,6 +84,7 @@ export function addTokenCommands(program: Command, dispatch: Dispatch): void {
         uri: tokenUri(token.info),
         mechanisms,
       })
+      output.text.verbatim(tokenUri(token.info))
       printFields(output.text, [
         ...fields(token.info),
         ['mechanisms', `${mechanisms.length}: ${mechanisms.join(' ')}`],
@@ -126,9 +126,11 @@ export function addTokenCommands(program: Command, dispatch: Dispatch): void {
           await using officer = await hsm.login(tokenUri(token), { pin: soPin, user: 'so' })
           await officer.initPin(pin)
         }
-        output.document({ ...token, uri: tokenUri(token) })
-        output.text.print(`token ${label} is initialised`)
-        printFields(output.text, fields(token), 2)
+        const now = (await hsm.tokens()).find(({ serial }) => serial === token.serial) ?? token
+        output.document({ ...now, uri: tokenUri(now) })
+        output.text.print(`token ${label} is initialised`, { style: 'green' })
+        output.text.verbatim(tokenUri(now))
+        printFields(output.text, fields(now))
       } finally {
         wipe(soPin, pin)
       }

@@ -58,10 +58,10 @@ it('backspace takes back whole characters until nothing is left', () => {
     fc.property(fc.string({ unit: 'grapheme-composite', maxLength: 40 }), (typed) => {
       const line = createSecretLine()
       line.feed(utf8(typed))
-      const last = [...typed].length
+      const last = Array.from(typed).length
       for (let index = last - 1; index >= 0; index -= 1) {
         line.feed(Uint8Array.of(0x7f))
-        expect(toHex(line.value())).toBe(toHex(utf8([...typed].slice(0, index).join(''))))
+        expect(toHex(line.value())).toBe(toHex(utf8(Array.from(typed).slice(0, index).join(''))))
       }
       line.feed(Uint8Array.of(0x7f))
       expect(line.value()).toHaveLength(0)

@@ -174,7 +174,7 @@ describe('screen', () => {
     await using terminal = await room('show')
     await terminal.expect('result=')
     const lines = plainText(terminal.output).split('\n')
-    expect(Math.max(...lines.map((line) => [...line].length))).toBeLessThan(80)
+    expect(Math.max(...lines.map((line) => Array.from(line).length))).toBeLessThan(80)
     expect(lines).toContainEqual(expect.stringMatching(/^\[-{20}\] step 1\/9 {2}do +0:00:00$/))
     expect(lines).toContain('     hex    0bad c0de 0bad c0de  0bad c0de 0bad c0de')
     expect(lines).toContain('     words  alone        perceptive   slowdown     telephone')
