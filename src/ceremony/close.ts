@@ -4,20 +4,20 @@
  */
 import { fromBase64, toHex } from '../bytes.ts'
 import { openLog } from '../audit/index.ts'
-import { type KeyriteError, StorageError } from '../errors.ts'
+import { type KeyriteError, PolicyError, StorageError } from '../errors.ts'
 import { type NoteSigner, formatVerifierKey, noteVerifier } from '../note.ts'
 import { actingPeople } from './acting.ts'
 import { asKeyriteError, loggedError } from './logged-error.ts'
 import { ledgerKey } from './actions/key-state.ts'
 import { attest } from './attest.ts'
-import { type Ceremony, closeToken } from './context.ts'
+import { type Ceremony, closeToken, holders } from './context.ts'
 import { dualControlLevel } from './dual-control.ts'
 import type { EntryOf, Ledger } from './entries.ts'
 import { finishBundle } from './finish.ts'
 import { openJournal } from './journal.ts'
 import { quorumLogin } from './login.ts'
 import { releaseReserve } from './reserve.ts'
-import type { Role } from './room.ts'
+import type { Person, Role } from './room.ts'
 
 /** How a ceremony ended. */
 export interface CeremonyOutcome {
@@ -26,7 +26,7 @@ export interface CeremonyOutcome {
   readonly size: number
   /** Root of the transcript, hex: what the next ceremony names as its predecessor. */
   readonly root: string
-  /** Why it was aborted. */
+  /** Why it was aborted; of a complete one, why a signature is missing. */
   readonly error?: KeyriteError
 }
 
@@ -87,101 +87,113 @@ async function revive(ceremony: Ceremony): Promise<Ceremony> {
   return { ...ceremony, journal: openJournal(log, journal.identity, clock) }
 }
 
-async function sayLastWords(
-  ceremony: Ceremony,
-  outcome: 'complete' | 'aborted',
-  failure: { atStep: string; error: KeyriteError } | undefined,
-): Promise<void> {
-  const { journal, ledger } = ceremony
-  if (failure !== undefined) {
-    const open = journal.openIntents()
-    await journal.append(
-      'ceremony.abort',
-      failure.atStep,
-      {
-        atStep: failure.atStep,
-        error: loggedError(failure.error),
-        openIntents: open.map(({ seq }) => seq),
-        residuals: residuals(ledger, open),
-      },
-      ['software-enforced'],
-    )
-  }
-  await journal.append('ceremony.close', '', { outcome, dualControl: dualControlLevel(journal) }, [
-    'software-enforced',
-  ])
-}
-
-/** The people of these roles sign the final checkpoint, each with their own key. */
-async function collectSignatures(ceremony: Ceremony, roles: readonly Role[]): Promise<void> {
-  for (const role of roles) {
-    const acting = await actingPeople(ceremony, role, '')
-    for (const [index, person] of acting.entries()) {
-      ceremony.room.progress(`${person.name} signs the transcript`, index, acting.length)
-      await ceremony.room.confirm(person, 'Does the transcript say what happened?', 'sign')
-      await attest({
-        dir: ceremony.paths.dir,
-        person: person.id,
-        signer: await ceremony.room.signer(person),
-        at: new Date(ceremony.clock.wallMs()),
-      })
-    }
-  }
-}
-
-/** Ends a ceremony. Never throws for an aborted one: what could not be signed is missing, and shows. */
-export async function closeCeremony(
-  running: Ceremony,
-  outcome: 'complete' | 'aborted',
-  failed?: Failure,
-): Promise<CeremonyOutcome> {
-  const error = failed === undefined ? undefined : asKeyriteError(failed.error)
-  const failure =
-    failed === undefined || error === undefined ? undefined : { atStep: failed.atStep, error }
-  let ceremony = running
-  try {
-    if (error instanceof StorageError) ceremony = await revive(running)
-    if (outcome === 'complete') {
-      // Roles that sign are chosen while the log is still open, so that their presence is on record.
-      for (const role of signingRoles(ceremony)) await actingPeople(ceremony, role, '')
-      if (!ceremony.open.has(ceremony.plan.log)) await quorumLogin(ceremony, ceremony.plan.log, '')
-    }
-    await sayLastWords(ceremony, outcome, failure)
-    const signer = await logSigner(ceremony).catch((cause: unknown) => {
-      if (outcome === 'complete') throw cause
-      return undefined
-    })
-    if (signer !== undefined) await ceremony.journal.log.checkpoint([signer])
-  } finally {
-    for (const name of [...ceremony.open.keys()]) {
-      await closeToken(ceremony, name).catch(() => undefined)
-    }
-    await releaseReserve(ceremony.paths.dir)
-  }
-  const { size } = ceremony.journal.log
-  const root = toHex(ceremony.journal.log.root())
-  await ceremony.journal.log[Symbol.asyncDispose]()
-  const verifier = logVerifier(ceremony)
-  const finish = (): Promise<void> =>
-    finishBundle({
-      dir: ceremony.paths.dir,
-      ...(verifier === undefined ? {} : { vkey: formatVerifierKey(verifier) }),
-    })
-  await finish()
-  if (outcome === 'complete') await collectSignatures(ceremony, signingRoles(ceremony))
-  else await collectSignatures(ceremony, ['administrator']).catch(() => undefined)
-  await finish()
-  return {
-    outcome,
-    dir: ceremony.paths.dir,
-    size,
-    root,
-    ...(error === undefined ? {} : { error }),
-  }
-}
-
 /** Roles the plan's `attest` step names. */
 const signingRoles = ({ plan }: Ceremony): readonly Role[] => {
   const step = plan.steps.find((candidate) => candidate.kind === 'attest')
   return step?.kind === 'attest' ? step.by : []
+}
+
+/** These people sign the final checkpoint, each with their own key. */
+async function collectSignatures(ceremony: Ceremony, signers: readonly Person[]): Promise<void> {
+  for (const [index, person] of signers.entries()) {
+    ceremony.room.progress(`${person.name} signs the transcript`, index, signers.length)
+    await ceremony.room.confirm(person, 'Does the transcript say what happened?', 'sign')
+    await attest({
+      dir: ceremony.paths.dir,
+      person: person.id,
+      signer: await ceremony.room.signer(person),
+      at: new Date(ceremony.clock.wallMs()),
+    })
+  }
+}
+
+/** Logs out everywhere, wipes, closes the log. */
+async function leave(ceremony: Ceremony): Promise<{ size: number; root: string }> {
+  for (const name of [...ceremony.open.keys()]) {
+    await closeToken(ceremony, name).catch(() => undefined)
+  }
+  await releaseReserve(ceremony.paths.dir)
+  const { log } = ceremony.journal
+  const end = { size: log.size, root: toHex(log.root()) }
+  await log[Symbol.asyncDispose]()
+  return end
+}
+
+const finish = (ceremony: Ceremony): Promise<void> => {
+  const verifier = logVerifier(ceremony)
+  return finishBundle({
+    dir: ceremony.paths.dir,
+    ...(verifier === undefined ? {} : { vkey: formatVerifierKey(verifier) }),
+  })
+}
+
+/**
+ * Closes a transcript whose steps are all done. Throws while the transcript is still open (the caller then
+ * aborts); once it is closed, a missing signature is reported in the outcome and can be added later.
+ */
+export async function completeCeremony(ceremony: Ceremony): Promise<CeremonyOutcome> {
+  const { journal, plan, paths } = ceremony
+  // Who signs is chosen while the log is open, so that their presence is on record.
+  const signers: Person[] = []
+  for (const role of signingRoles(ceremony)) {
+    signers.push(...(await actingPeople(ceremony, role, '')))
+  }
+  if (!ceremony.open.has(plan.log)) await quorumLogin(ceremony, plan.log, '')
+  const signer = await logSigner(ceremony)
+  if (signer === undefined) {
+    throw new PolicyError('STATE_MISMATCH', 'LOG-SIG-1', `token ${plan.log} has no log signer`, {
+      expected: 'a key of role log-signer',
+    })
+  }
+  const dualControl = dualControlLevel(journal)
+  await journal.append('ceremony.close', '', { outcome: 'complete', dualControl }, [
+    'software-enforced',
+  ])
+  await journal.log.checkpoint([signer])
+  const end = await leave(ceremony)
+  await finish(ceremony)
+  try {
+    await collectSignatures(ceremony, signers)
+  } catch (error) {
+    return { outcome: 'complete', dir: paths.dir, ...end, error: asKeyriteError(error) }
+  }
+  return { outcome: 'complete', dir: paths.dir, ...end }
+}
+
+/**
+ * Closes a transcript truthfully after a failure. The HSM signs if its token is still open; the
+ * administrator signs if they can. What could not be signed is missing, and shows.
+ */
+export async function abortCeremony(running: Ceremony, failure: Failure): Promise<CeremonyOutcome> {
+  const error = asKeyriteError(failure.error)
+  const ceremony = error instanceof StorageError ? await revive(running) : running
+  const { journal, ledger, paths, plan } = ceremony
+  const open = journal.openIntents()
+  await journal.append('ledger', failure.atStep, { ledger: structuredClone(ledger) }, [
+    'module-reported',
+  ])
+  await journal.append(
+    'ceremony.abort',
+    failure.atStep,
+    {
+      atStep: failure.atStep,
+      error: loggedError(error),
+      openIntents: open.map(({ seq }) => seq),
+      residuals: residuals(ledger, open),
+    },
+    ['software-enforced'],
+  )
+  const dualControl = dualControlLevel(journal)
+  await journal.append('ceremony.close', '', { outcome: 'aborted', dualControl }, [
+    'software-enforced',
+  ])
+  if (ceremony.open.has(plan.log)) {
+    const signer = await logSigner(ceremony).catch(() => undefined)
+    if (signer !== undefined) await journal.log.checkpoint([signer]).catch(() => undefined)
+  }
+  const end = await leave(ceremony)
+  await finish(ceremony)
+  const administrators = holders(ceremony, 'administrator').slice(0, 1)
+  await collectSignatures(ceremony, administrators).catch(() => undefined)
+  return { outcome: 'aborted', dir: paths.dir, ...end, error }
 }

@@ -37,6 +37,9 @@ export async function previousLedger(plan: Plan, binding: Binding): Promise<Prev
   const failed = verification.findings.find(({ status }) => status === 'failed')
   if (failed !== undefined)
     return refuse(`${failed.id}: ${failed.detail}`, 'a bundle that verifies')
+  if (verification.outcome !== 'complete' && verification.outcome !== 'aborted') {
+    return refuse(`${verification.outcome} transcript`, 'a closed transcript')
+  }
   const root = `sha256:${toHex(verification.root)}`
   if (root !== previous.root) return refuse(root, previous.root)
   if (plan.previous !== 'required' && plan.previous !== root) return refuse(root, plan.previous)

@@ -6,7 +6,7 @@ import { PolicyError } from '../errors.ts'
 import { parseAllowedSigners } from '../quorum/index.ts'
 import type { LoadedBinding } from './binding.ts'
 import { bundlePaths, removeTemporaries } from './bundle.ts'
-import { type CeremonyOutcome, closeCeremony } from './close.ts'
+import { type CeremonyOutcome, abortCeremony } from './close.ts'
 import type { Ceremony, CeremonyIdentity } from './context.ts'
 import { openJournal } from './journal.ts'
 import { readPlan } from './plan.ts'
@@ -135,7 +135,7 @@ export async function abort(
   options: ResumeOptions & { readonly reason: string },
 ): Promise<CeremonyOutcome> {
   const ceremony = await takeUp(options)
-  return closeCeremony(ceremony, 'aborted', {
+  return abortCeremony(ceremony, {
     atStep: ceremony.journal.of('step.begin').at(-1)?.step ?? '',
     error: new PolicyError('ABORTED', 'CER-CLOSE-1', options.reason),
   })

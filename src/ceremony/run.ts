@@ -15,7 +15,7 @@ import { recordRefusal } from './approvals.ts'
 import type { Binding, LoadedBinding } from './binding.ts'
 import { checkBinding } from './binding-check.ts'
 import { bundlePaths, createBundle, writeFileDurable } from './bundle.ts'
-import { type CeremonyOutcome, closeCeremony } from './close.ts'
+import { type CeremonyOutcome, abortCeremony, completeCeremony } from './close.ts'
 import { type Ceremony, type CeremonyIdentity, people } from './context.ts'
 import type { Ledger } from './entries.ts'
 import { emptyLedger, openJournal } from './journal.ts'
@@ -257,10 +257,11 @@ export async function perform(ceremony: Ceremony): Promise<CeremonyOutcome> {
       await journal.append('step.end', step.id, { outcome: 'done' }, ['software-enforced'])
       room.stepFinished(view, 'done')
     }
-    return await closeCeremony(ceremony, 'complete')
+    current = ''
+    return await completeCeremony(ceremony)
   } catch (error) {
     const actors = [...ceremony.acting.values()].flat().map(({ id }) => id)
     await recordRefusal(ceremony, current, 'step', actors, error).catch(() => undefined)
-    return await closeCeremony(ceremony, 'aborted', { atStep: current, error })
+    return await abortCeremony(ceremony, { atStep: current, error })
   }
 }
