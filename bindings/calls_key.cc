@@ -8,6 +8,7 @@ namespace keyrite {
 namespace {
 
 constexpr CK_ULONG kMaxWrapped = 1UL << 20;
+constexpr CK_ULONG kWrapSlack = 16;
 
 // generateKey(id, session, mechanism, template) -> {rv, handle}
 Napi::Value GenerateKey(const Napi::CallbackInfo& info) {
@@ -54,6 +55,8 @@ Napi::Value WrapKey(const Napi::CallbackInfo& info) {
   std::vector<CK_BYTE> wrapped;
   if (rv == CKR_OK && length > kMaxWrapped) rv = CKR_FUNCTION_FAILED;
   if (rv == CKR_OK) {
+    // NSS answers the size query for AES-KWP without the 8 bytes that wrapping adds.
+    length += kWrapSlack;
     wrapped.resize(length);
     rv = module->guarded.C_WrapKey(session, mechanism.get(), wrapping_key, key, wrapped.data(),
                                    &length);
