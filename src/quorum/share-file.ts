@@ -43,7 +43,8 @@ function refuseRecipient(got: string): never {
 function lockWith(encrypter: Encrypter, lock: ShareLock): void {
   if ('recipient' in lock) {
     const { recipient } = lock
-    if (!RECIPIENT.test(recipient)) refuseRecipient(JSON.stringify(recipient.slice(0, 80)))
+    // Not quoted: the likeliest mistake is the identity, a secret, in place of the recipient.
+    if (!RECIPIENT.test(recipient)) refuseRecipient('text that is no age recipient')
     try {
       encrypter.addRecipient(recipient)
     } catch {

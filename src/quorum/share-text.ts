@@ -16,22 +16,21 @@ const TITLE = 'keyrite share v1'
 const NOTE = [
   'note: value = y bytes, then one x byte. Lagrange interpolation at 0 over GF(2^8), polynomial 0x11b,',
   'note: of as many shares as the threshold says gives the bytes whose hexadecimal digits are the PIN.',
-  'note: check = first 8 digits of SHA-256 over the digits of the value line.',
+  'note: check = first 8 digits of SHA-256 over the lines above it: head -n 10 FILE | sha256sum',
 ]
 const FIELDS = ['holder', 'token', 'serial', 'pin', 'epoch', 'share', 'threshold'] as const
 const LINE_FEED = 10
 
 const line = (name: string, text: string): Uint8Array => utf8(`${name}: ${text}\n`)
 
-/** First 8 digits of SHA-256 over the hexadecimal value: `printf %s VALUE | sha256sum`. */
-const checkDigits = (valueDigits: Uint8Array): string => toHex(sha256(valueDigits)).slice(0, 8)
+/** First 8 digits of SHA-256 over the lines above: `head -n 10 FILE | sha256sum`. */
+const checkDigits = (linesAbove: Uint8Array): string => toHex(sha256(linesAbove)).slice(0, 8)
 
 /** The file's plaintext; the caller wipes it. */
 export function encodeShareText(share: Share): Uint8Array {
   const value = base16(share.value)
   const salt = base16(share.salt)
-  const check = checkDigits(value)
-  const text = concat(
+  const above = concat(
     utf8(`${TITLE}\n`),
     line('holder', share.holder),
     line('token', share.tokenLabel),
@@ -45,11 +44,15 @@ export function encodeShareText(share: Share): Uint8Array {
     utf8('\nsalt: '),
     salt,
     Uint8Array.of(LINE_FEED),
+  )
+  const check = checkDigits(above)
+  const text = concat(
+    above,
     line('check', check),
     line('words', spellHex(check)),
-    ...NOTE.map((text) => utf8(`${text}\n`)),
+    ...NOTE.map((note) => utf8(`${note}\n`)),
   )
-  wipe(value, salt)
+  wipe(value, salt, above)
   return text
 }
 

@@ -51,7 +51,8 @@ describe('plaintext', () => {
 
   test('the check digits are what sha256sum prints', () => {
     const text = fromUtf8(encodeShareText(share))
-    const sum = execFileSync('sha256sum', { input: toHex(share.value), encoding: 'utf8' })
+    const above = text.split('\n').slice(0, 10).join('\n')
+    const sum = execFileSync('sha256sum', { input: `${above}\n`, encoding: 'utf8' })
     expect(text).toContain(`check: ${sum.slice(0, 8)}\n`)
   })
 
@@ -66,6 +67,7 @@ describe('plaintext', () => {
     ['a missing line', (text: string) => text.replace(/salt: .*\n/, '')],
     ['upper case', (text: string) => text.replace(/value: .*/, (line) => line.toUpperCase())],
     ['no line feed at the end', (text: string) => text.slice(0, -1)],
+    ['another holder', (text: string) => text.replace('alice', 'mallory')],
     ['an unknown PIN', (text: string) => text.replace('pin: user', 'pin: root')],
     ['nothing', () => ''],
   ])('%s is refused', async (_, change) => {
