@@ -108,7 +108,7 @@ export const truncateDurably = (path: string, length: number): Promise<void> =>
 /** Bytes of a file; undefined when there is none. */
 export async function readIfPresent(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path)
+    return new Uint8Array(await readFile(path))
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') return undefined
     throw storageError(path, cause)

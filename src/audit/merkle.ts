@@ -8,6 +8,9 @@ import { equal, sha256, toHex } from '../bytes.ts'
 import type { VerificationError } from '../errors.ts'
 import { type LogRequirementId, broken } from './requirements.ts'
 
+/** SHA-256 as a plain array: slices of a Buffer share its memory, slices of a Uint8Array do not. */
+const digest = (input: Uint8Array): Uint8Array => new Uint8Array(hash('sha256', input, 'buffer'))
+
 /** Length of every hash in bytes. */
 export const HASH_BYTES = 32
 
@@ -18,7 +21,7 @@ export const EMPTY_ROOT = sha256()
 export function leafHash(entry: Uint8Array): Uint8Array {
   const input = new Uint8Array(1 + entry.length)
   input.set(entry, 1)
-  return hash('sha256', input, 'buffer')
+  return digest(input)
 }
 
 /** MTH of two subtrees: SHA-256(0x01 || left || right) (RFC 9162 §2.1.1). */
@@ -27,7 +30,7 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
   input[0] = 0x01
   input.set(left, 1)
   input.set(right, 1 + HASH_BYTES)
-  return hash('sha256', input, 'buffer')
+  return digest(input)
 }
 
 /** Hashes of complete subtrees: `2 ** level` leaves from leaf `index * 2 ** level` on. */

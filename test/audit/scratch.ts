@@ -25,7 +25,7 @@ export function scratch() {
   return {
     root,
     fresh,
-    copy(from: string): string {
+    copy: (from: string): string => {
       const dir = fresh()
       cpSync(from, dir, { recursive: true })
       return dir

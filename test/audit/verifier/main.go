@@ -81,7 +81,7 @@ func main() {
 		}
 	}
 	require(lines >= signed.N, "log has fewer lines than were signed")
-	require(must(tlog.TreeHash(signed.N, tree)) == signed.Hash, "root of the lines is not the signed one")
+	require(signed.N == 0 || must(tlog.TreeHash(signed.N, tree)) == signed.Hash, "root of the lines is not the signed one")
 
 	// Consistency: every checkpoint on record is a prefix of the signed one.
 	history := bytes.SplitAfter(must(os.ReadFile(filepath.Join(dir, "checkpoints.log"))), []byte("\n\n"))
@@ -99,8 +99,8 @@ func main() {
 		for _, hash := range part[3:] {
 			proof = append(proof, must(tlog.ParseHash(hash)))
 		}
-		line, root := must(base64.StdEncoding.DecodeString(part[1][len("extra "):])), checkpoint([]byte(note))
-		index := must(strconv.ParseInt(part[2][len("index "):], 10, 64))
+		line, root := must(base64.StdEncoding.DecodeString(strings.TrimPrefix(part[1], "extra "))), checkpoint([]byte(note))
+		index := must(strconv.ParseInt(strings.TrimPrefix(part[2], "index "), 10, 64))
 		must(0, tlog.CheckRecord(proof, root.N, root.Hash, index, tlog.RecordHash(line)))
 	}
 	fmt.Println("OK", name, "signed", signed.N, "root", signed.Hash, "unsigned", lines-signed.N)
