@@ -84,7 +84,7 @@ async function revive(ceremony: Ceremony): Promise<Ceremony> {
   }
   await releaseReserve(paths.dir)
   const log = await openLog({ dir: paths.log, origin: identity.origin, clock, mode: 'append' })
-  return { ...ceremony, journal: openJournal(log, journal.identity, clock) }
+  return { ...ceremony, journal: openJournal(log, journal.identity, clock, journal.startedMs) }
 }
 
 /** Roles the plan's `attest` step names. */
@@ -193,7 +193,12 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
   }
   const end = await leave(ceremony)
   await finish(ceremony)
-  const administrators = holders(ceremony, 'administrator').slice(0, 1)
-  await collectSignatures(ceremony, administrators).catch(() => undefined)
+  const witnesses = [
+    ...holders(ceremony, 'administrator').slice(0, 1),
+    ...(ceremony.acting.get('custodian') ?? []),
+  ]
+  for (const person of witnesses) {
+    await collectSignatures(ceremony, [person]).catch(() => undefined)
+  }
   return { outcome: 'aborted', dir: paths.dir, ...end, error }
 }

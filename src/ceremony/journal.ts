@@ -28,6 +28,8 @@ export interface JournalIdentity {
 export interface Journal {
   readonly log: Log
   readonly identity: JournalIdentity
+  /** Monotonic time that `monoMs` counts from. */
+  readonly startedMs: number
   /** All entries, oldest first. */
   entries(): readonly Entry[]
   /** Entries of a type, optionally of one step. */
@@ -61,9 +63,13 @@ export function parseEntries(lines: readonly unknown[]): Entry[] {
   })
 }
 
-/** A journal over an open log. */
-export function openJournal(log: Log, identity: JournalIdentity, clock: Clock): Journal {
-  const startedMs = clock.monotonicMs()
+/** A journal over an open log. `startedMs`: where this process's monotonic time starts. */
+export function openJournal(
+  log: Log,
+  identity: JournalIdentity,
+  clock: Clock,
+  startedMs = clock.monotonicMs(),
+): Journal {
   const known: Entry[] = parseEntries(log.entries())
 
   const entries = (): readonly Entry[] => {
@@ -79,6 +85,7 @@ export function openJournal(log: Log, identity: JournalIdentity, clock: Clock): 
   return {
     log,
     identity,
+    startedMs,
     entries,
     of,
     async append(type, step, fields, evidence) {
