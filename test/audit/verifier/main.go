@@ -56,10 +56,12 @@ func main() {
 	} else {
 		key = must(note.NewVerifier(vkey))
 	}
-	// A checkpoint is a note of three lines: origin, size, root. The origin is the key's name.
+	// A checkpoint is a note of three lines: origin, size, root. All are of one log, which the key need not be named after.
+	origin := ""
 	checkpoint := func(data []byte) tlog.Tree {
 		line := strings.Split(must(note.Open(data, note.VerifierList(key))).Text, "\n")
-		require(len(line) == 4 && line[0] == name, "checkpoint of another log")
+		require(len(line) == 4 && (origin == "" || line[0] == origin), "checkpoint of another log")
+		origin = line[0]
 		return tlog.Tree{N: must(strconv.ParseInt(line[1], 10, 64)), Hash: must(tlog.ParseHash(line[2]))}
 	}
 	signed := checkpoint(must(os.ReadFile(filepath.Join(dir, "checkpoint"))))
@@ -77,6 +79,9 @@ func main() {
 		for rest := must(os.ReadFile(file)); len(rest) > 0; lines++ {
 			line, after, whole := bytes.Cut(rest, []byte("\n"))
 			require(whole, "log ends in the middle of a line")
+			// The first line's prev is the SHA-256 of the origin.
+			home := fmt.Sprintf(`"prev":"%x"`, sha256.Sum256([]byte(origin)))
+			require(lines > 0 || bytes.Contains(line, []byte(home)), "lines of another log")
 			stored, rest = append(stored, must(tlog.StoredHashes(lines, line, tree))...), after
 		}
 	}
@@ -103,5 +108,5 @@ func main() {
 		index := must(strconv.ParseInt(strings.TrimPrefix(part[2], "index "), 10, 64))
 		must(0, tlog.CheckRecord(proof, root.N, root.Hash, index, tlog.RecordHash(line)))
 	}
-	fmt.Println("OK", name, "signed", signed.N, "root", signed.Hash, "unsigned", lines-signed.N)
+	fmt.Println("OK", origin, "signed", signed.N, "root", signed.Hash, "unsigned", lines-signed.N)
 }
