@@ -94,8 +94,7 @@ function roles({ plan, report }: LintContext, steps: readonly ModelStep[]): void
   for (const model of steps) {
     for (const role of new Set(actors(model))) {
       used.add(role)
-      if (plan.roles[role] !== undefined || (role === 'witness' && model.step.kind === 'do'))
-        continue
+      if (plan.roles[role] !== undefined) continue
       const hint = `add ${role} under roles`
       report('PLAN-NAME-4', at(model.index), `the step needs a ${role}, the plan has none`, hint)
     }

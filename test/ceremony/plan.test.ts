@@ -149,7 +149,7 @@ describe('a plan with a fault names line and column', () => {
     ],
     ['text as number', 'of: 3', 'of: three', 'three', 'expected number'],
     ['fraction', 'of: 3', 'of: 2.5', '2.5', 'expected int'],
-    ['unknown role', 'by: custodian, what', 'by: king, what', 'king', 'roles'],
+    ['unknown role', 'by: custodian, what', 'by: king, what', 'king', 'Invalid option'],
     [
       'unknown previous',
       'previous: required',
