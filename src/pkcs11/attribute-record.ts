@@ -6,6 +6,7 @@
 import { toHex } from '../bytes.ts'
 import type { AttributeName, AttributeRead } from './attribute.ts'
 import { ATTRIBUTE_KINDS } from './attribute-kinds.ts'
+import { readAttributes } from './attribute-read.ts'
 import { mechanismName } from './constants-ckm.ts'
 import type { Place } from './connection.ts'
 import type { ObjectHandle } from './cryptoki.ts'
@@ -87,12 +88,12 @@ function recordOf(name: AttributeName, read: AttributeRead | undefined) {
 
 /** The recorded attributes of an object of a class. */
 export function readRecord(
-  { cryptoki, session }: Place,
+  place: Place,
   object: ObjectHandle,
   objectClass: ObjectRecord['class'],
 ): AttributeRecord {
   const names = RECORDED[objectClass]
-  const reads = cryptoki.getAttributes(session, object, names)
+  const reads = readAttributes(place, object, names)
   const out: Record<string, AttributeRecord[string]> = {}
   for (const name of names) {
     const value = recordOf(name, reads.get(name))

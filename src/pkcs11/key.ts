@@ -6,6 +6,7 @@
 import { concat, toHex } from '../bytes.ts'
 import { Pkcs11Error, TokenError } from '../errors.ts'
 import type { BlockCipher, Signer } from '../ports.ts'
+import { readAttributes } from './attribute-read.ts'
 import { readRecord } from './attribute-record.ts'
 import { CKK, CKO } from './constants.ts'
 import { CKM } from './constants-ckm.ts'
@@ -118,8 +119,7 @@ function takeKcv(home: KeyHome, place: Place, name: KeyName, handle: ObjectHandl
     const half = name.class === 'public-key' ? handle : publicHalf(place, name)
     return spkiKcv(readSpki(place, half).spki)
   }
-  const { cryptoki, session } = place
-  const reads = cryptoki.getAttributes(session, handle, ['ENCRYPT', 'WRAP', 'ALLOWED_MECHANISMS'])
+  const reads = readAttributes(place, handle, ['ENCRYPT', 'WRAP', 'ALLOWED_MECHANISMS'])
   const wrap = reads.value('WRAP') === true
   return aesKcv(
     place,

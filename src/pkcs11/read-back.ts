@@ -7,7 +7,9 @@ import { equal } from '../bytes.ts'
 import { Pkcs11Error, TokenError } from '../errors.ts'
 import type { AttributeName, AttributeRead, Template } from './attribute.ts'
 import { mechanismName } from './constants-ckm.ts'
-import type { AttributeReads, ObjectHandle } from './cryptoki.ts'
+import { readAttributes } from './attribute-read.ts'
+import type { Reads } from './attribute-read.ts'
+import type { ObjectHandle } from './cryptoki.ts'
 import type { Place } from './connection.ts'
 import { toTemplate } from './template.ts'
 import type { TemplateAttribute } from './template.ts'
@@ -55,7 +57,7 @@ function readText(read: AttributeRead | undefined): string {
   return read.status === 'failed' ? read.rv : read.status
 }
 
-const holds = (reads: AttributeReads, { name, value }: TemplateAttribute): boolean => {
+const holds = (reads: Reads, { name, value }: TemplateAttribute): boolean => {
   const read: AttributeRead | undefined = reads.get(name)
   return read?.status === 'value' && same(value, read.value)
 }
@@ -64,7 +66,7 @@ const holds = (reads: AttributeReads, { name, value }: TemplateAttribute): boole
  * Attributes that no honest token reports together (PKCS#11 v3.2 §4.9, table 27).
  * The name of the first contradiction, or undefined.
  */
-export function contradiction(reads: AttributeReads): string | undefined {
+export function contradiction(reads: Pick<Reads, 'value'>): string | undefined {
   const is = (name: (typeof PROVENANCE)[number]): unknown => reads.value(name)
   if (is('SENSITIVE') === false && is('ALWAYS_SENSITIVE') === true) {
     return 'CKA_SENSITIVE=false with CKA_ALWAYS_SENSITIVE=true'
@@ -119,10 +121,9 @@ export function readBack(
   identity: Template,
   where: string,
 ): Waiver[] {
-  const { cryptoki, session } = place
   const names = wanted.map(({ name }) => name)
   const exact = Object.entries(identity) as [AttributeName, unknown][]
-  let reads = cryptoki.getAttributes(session, object, [...names, ...exact.map(([name]) => name)])
+  let reads = readAttributes(place, object, [...names, ...exact.map(([name]) => name)])
   for (const [name, value] of exact) {
     const read: AttributeRead | undefined = reads.get(name)
     if (read?.status === 'value' && same(value, read.value)) continue
@@ -131,7 +132,7 @@ export function readBack(
   const loose = wanted.filter((attribute) => !holds(reads, attribute))
   if (loose.length > 0) {
     tighten(place, object, loose)
-    reads = cryptoki.getAttributes(session, object, names)
+    reads = readAttributes(place, object, names)
   }
   const waivers: Waiver[] = []
   for (const attribute of wanted) {

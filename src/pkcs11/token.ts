@@ -206,6 +206,8 @@ export function createToken(connection: Connection, closed: () => void): Token {
         const handle = born.handle(place)
         const created = lockedCopy(place, unsupported, kwp, handle, spec)
         const locked = assertSameKey(home, place, handle, created)
+        // NSS has one object per CKA_ID: the copy replaced the birth form.
+        if (created.handle === handle) return locked
         place.change(() => place.cryptoki.destroyObject(place.session, handle))
         assertBirthGone(place, born.name, handle)
         return locked
