@@ -50,7 +50,10 @@ function run(options: KeyFileOptions, namespace: string, file: string): Promise<
   })
 }
 
-/** A signer for a key file. `sign` throws QuorumError SIGNING_FAILED. */
+/**
+ * A signer for a key file. `sign` throws QuorumError SIGNING_FAILED, and FormatError for key types that keyrite does not
+ * verify, e.g. certificates.
+ */
 export const keyFileSigner = (options: KeyFileOptions): SshSigner => ({
   principal: options.principal,
   async sign(namespace, message) {

@@ -74,7 +74,7 @@ async function onlyOwnErrors(call: () => unknown): Promise<boolean> {
   }
 }
 
-const runs = { numRuns: 1500 }
+const runs = { numRuns: 2500 }
 
 test('SSHSIG armor and blob: what is accepted is the one form, and verifies only if it is the original', async () => {
   for (const original of armored) {
@@ -154,7 +154,7 @@ test('share files', async () => {
       const accepted = await onlyOwnErrors(() => openShare(bytes, key))
       if (accepted) expect(latin1(bytes).trim().replaceAll('\r', '')).toBe(latin1(file).trim())
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   )
 })
 

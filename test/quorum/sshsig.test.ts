@@ -245,6 +245,19 @@ describe('keys that cannot be used', () => {
     expect(await thrown(() => parseKeyBlob(blob))).toMatchObject({ code: 'FORMAT' })
   })
 
+  test('a signature under a nonsensical RSA key is wrong, not an accident', async () => {
+    const even = concat(
+      wireString('ssh-rsa'),
+      wireMpint(Uint8Array.of(2)),
+      wireMpint(new Uint8Array(256).fill(254)),
+    )
+    const signature = concat(wireString('rsa-sha2-512'), wireString(new Uint8Array(256).fill(1)))
+    const sig: Sshsig = { key: parseKeyBlob(even), namespace, hash: 'sha512', signature }
+    expect(await thrown(() => checkSshsig(sig, namespace, message))).toMatchObject({
+      code: 'SIGNATURE_INVALID',
+    })
+  })
+
   test('an RSA signature with SHA-1 is refused', async () => {
     const file = work.path('sha1')
     const key = parsePublicKey(keygen(file, 'rsa', '', '2048'))
