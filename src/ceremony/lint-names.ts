@@ -153,8 +153,8 @@ function files({ plan, report, exists }: LintContext): void {
   for (const [output, { file }] of Object.entries(plan.outputs)) {
     const path = ['outputs', output, 'file']
     const plain = posix.normalize(file)
-    // Windows forms are refused too: a bundle is read on any machine.
-    const escapes = plain !== file || /^(?:\.\.?(?:\/|$)|\/|[A-Za-z]:)|[\\\0]|\/$/.test(file)
+    // Plain ASCII names: a bundle is read on any machine.
+    const escapes = plain !== file || !/^(?!\.\.?(?:\/|$))[\w.-]+(?:\/[\w.-]+)*$/.test(file)
     if (escapes) {
       const hint = 'name it like wrapped/fpe-pan.json'
       report('PLAN-OUTPUT-1', path, `${JSON.stringify(file)} is not a plain relative path`, hint)

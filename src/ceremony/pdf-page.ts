@@ -41,7 +41,9 @@ export interface Pen {
   height(text: string, width: number, style?: TextStyle): number
   /** Writes at a place without moving the pen; returns the height used. */
   write(text: string, x: number, y: number, width: number, style?: TextStyle): number
-  /** A paragraph over the whole width; moves down, to a new page when there is no room. */
+  /** The text in pieces, none higher than `max` points, cut between words where there are any. */
+  pieces(text: string, width: number, max: number, style?: TextStyle): string[]
+  /** A paragraph over the whole width; moves down, to new pages when there is no room. */
   paragraph(text: string, style?: TextStyle, after?: number): void
   line(x1: number, y1: number, x2: number, y2: number, weight?: number): void
   box(x: number, y: number, width: number, height: number, fill?: string): void
@@ -127,11 +129,23 @@ export function startPdf({ title, name, footer, date }: PageFrame): Pen {
       document.text(printable(text), x, y, { width, align: style?.align ?? 'left' })
       return height
     },
+    pieces: (text, width, max, style) => {
+      const whole = Array.from(text)
+      if (whole.length < 2 || pen.height(text, width, style) <= max) return [text]
+      const middle = Math.floor(whole.length / 2)
+      const gap = whole.findLastIndex((character, at) => at <= middle && /\s/.test(character))
+      const cut = gap > 0 ? gap : middle
+      const halves = [whole.slice(0, cut), whole.slice(cut)].map((half) => half.join('').trim())
+      return halves.filter(Boolean).flatMap((half) => pen.pieces(half, width, max, style))
+    },
     paragraph: (text, style, after = 5) => {
-      const height = pen.height(text, WIDTH, style)
-      pen.reserve(height)
-      pen.write(text, PAGE.left, pen.y, WIDTH, style)
-      pen.y += height + after
+      for (const piece of pen.pieces(text, WIDTH, (PAGE.bottom - PAGE.top) / 2, style)) {
+        const height = pen.height(piece, WIDTH, style)
+        pen.reserve(height)
+        pen.write(piece, PAGE.left, pen.y, WIDTH, style)
+        pen.y += height
+      }
+      pen.y += after
     },
     line: (x1, y1, x2, y2, weight = 0.6) => {
       document.lineWidth(weight).strokeColor('#000000').moveTo(x1, y1).lineTo(x2, y2).stroke()

@@ -5,6 +5,8 @@ import { STEP_HEAD } from './script-sentences.ts'
 
 const PADDING = 4
 const HEAD_FILL = '#e8e8e8'
+/** Of the table of steps. */
+const HEAD_HEIGHT = 18
 const SMALL: TextStyle = { size: 7, color: '#333333' }
 const LABEL: TextStyle = { size: 7.5, color: '#333333' }
 
@@ -125,33 +127,78 @@ const columns = COLUMNS.map((width, at) => ({
 
 /** The head of the table of steps; again on every page. */
 export function stepHead(pen: Pen): void {
-  const height = 18
   columns.forEach(({ x, width, inner }, at) => {
-    pen.box(x, pen.y, width, height, HEAD_FILL)
+    pen.box(x, pen.y, width, HEAD_HEIGHT, HEAD_FILL)
     pen.write(STEP_HEAD[at] ?? '', x + PADDING, pen.y + PADDING, inner, { face: 'bold', size: 7.5 })
   })
-  pen.y += height
+  pen.y += HEAD_HEIGHT
 }
 
-/** One step as one row. */
+/** Highest row that fits a page under the head. */
+const MAX_ROW = PAGE.bottom - PAGE.top - HEAD_HEIGHT - 2 * PADDING
+
+type StyledText = readonly [string, TextStyle]
+
+/** Fills sheets in order: items go on one sheet while they fit. */
+function sheets<Item>(items: readonly Item[], height: (item: Item) => number): Item[][] {
+  const filled: Item[][] = [[]]
+  let used = 0
+  for (const item of items) {
+    const needed = height(item)
+    if (used > 0 && used + needed > MAX_ROW) {
+      filled.push([])
+      used = 0
+    }
+    filled.at(-1)?.push(item)
+    used += needed
+  }
+  return filled
+}
+
+/** Long lists of people in boxes that fit a page. */
+const handy = (item: ScriptBox): ScriptBox[] =>
+  item.kind !== 'people' || item.names.length <= 10
+    ? [item]
+    : Array.from({ length: Math.ceil(item.names.length / 10) }, (_, at) => ({
+        ...item,
+        names: item.names.slice(at * 10, at * 10 + 10),
+      }))
+
+/** One step as one row; as several only when it is higher than a page. */
 export function drawStep(pen: Pen, step: ScriptStep): void {
   const [number, activity, expected, , time] = columns
   if (!number || !activity || !expected || !time) return
-  const texts: readonly (readonly [string, TextStyle])[] = [
-    [step.title, { face: 'bold', size: 9 }],
-    ...step.activity.map((text): [string, TextStyle] => [text, { size: 8.5 }]),
+  const texts = [
+    [step.title, { face: 'bold', size: 9 }] as const,
+    ...step.activity.map((text) => [text, { size: 8.5 }] as const),
     ...(step.who === '' ? [] : [[step.who, { face: 'oblique', ...SMALL, size: 7.5 }] as const]),
-  ]
-  const textHeight = texts.reduce(
-    (sum, [text, style]) => sum + pen.height(text, activity.inner, style) + 3,
-    0,
+  ].flatMap(([text, style]): StyledText[] =>
+    pen.pieces(text, activity.inner, MAX_ROW / 2, style).map((piece) => [piece, style]),
   )
-  const boxesHeight = step.boxes.reduce(
-    (sum, item) => sum + boxHeight(pen, item, expected.inner),
-    0,
-  )
-  const idHeight = 16 + pen.height(step.id, number.inner, SMALL)
-  const height = Math.max(textHeight, boxesHeight, idHeight, 28) + 2 * PADDING
+  const textHeight = ([text, style]: StyledText): number =>
+    pen.height(text, activity.inner, style) + 3
+  const height = (item: ScriptBox): number => boxHeight(pen, item, expected.inner)
+  const textSheets = sheets(texts, textHeight)
+  const boxSheets = sheets(step.boxes.flatMap(handy), height)
+  for (let part = 0; part < Math.max(textSheets.length, boxSheets.length); part++) {
+    const [left = [], right = []] = [textSheets[part], boxSheets[part]]
+    const sum = (heights: readonly number[]): number => heights.reduce((a, b) => a + b, 0)
+    const idHeight = 16 + pen.height(step.id, number.inner, SMALL)
+    const content = Math.max(sum(left.map(textHeight)), sum(right.map(height)), idHeight, 28)
+    drawRow(pen, step, part === 0, content + 2 * PADDING, left, right)
+  }
+}
+
+function drawRow(
+  pen: Pen,
+  step: ScriptStep,
+  isFirst: boolean,
+  height: number,
+  texts: readonly StyledText[],
+  boxes: readonly ScriptBox[],
+): void {
+  const [number, activity, expected, , time] = columns
+  if (!number || !activity || !expected || !time) return
   if (pen.y + height > PAGE.bottom) {
     pen.newPage()
     stepHead(pen)
@@ -160,19 +207,21 @@ export function drawStep(pen: Pen, step: ScriptStep): void {
   const fill = step.isBreak ? '#f0f0f0' : undefined
   for (const { x, width } of columns) pen.box(x, pen.y, width, height, fill)
   pen.write(String(step.number), number.x + PADDING, top, number.inner, { face: 'bold', size: 11 })
-  pen.write(step.id, number.x + PADDING, top + 16, number.inner, SMALL)
+  const id = isFirst ? step.id : 'continued'
+  pen.write(id, number.x + PADDING, top + 16, number.inner, SMALL)
   let y = top
   for (const [text, style] of texts) {
     y += pen.write(text, activity.x + PADDING, y, activity.inner, style) + 3
   }
   y = top
-  for (const item of step.boxes) {
+  for (const item of boxes) {
     drawBox(pen, item, expected.x + PADDING, y, expected.inner)
     y += boxHeight(pen, item, expected.inner)
   }
-  const note = `${step.minutes} min\n${step.elapsed}`
-  const noteHeight = pen.height(note, time.inner, SMALL)
-  const foot = pen.y + height - noteHeight - PADDING
-  pen.write(note, time.x + PADDING, foot, time.inner, { ...SMALL, align: 'right' })
+  if (isFirst) {
+    const note = `${step.minutes} min\n${step.elapsed}`
+    const foot = pen.y + height - pen.height(note, time.inner, SMALL) - PADDING
+    pen.write(note, time.x + PADDING, foot, time.inner, { ...SMALL, align: 'right' })
+  }
   pen.y += height
 }

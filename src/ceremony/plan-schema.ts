@@ -40,7 +40,7 @@ export const previousRoot = z.union(
   { error: 'expected genesis, required or sha256: and 64 lower-case hexadecimal digits' },
 )
 const relativeFile = z.string().min(1).max(200)
-const headcount = z.int().min(1).max(100)
+const headcount = z.int().min(1).max(32)
 const quorum = z.strictObject({ quorum: headcount, of: headcount })
 
 const key = z.strictObject({
