@@ -122,8 +122,8 @@ export function addAuditCommands(program: Command, dispatch: Dispatch): void {
           ['origin', proven.origin],
           ['size', String(proven.size)],
           ['signed by', proven.signedBy.join(', ')],
-          ['entry', JSON.stringify(proven.entry)],
         ])
+        output.text.verbatim(JSON.stringify(proven.entry))
         return undefined
       }
       const log = await verifyLog(logDirectory(path), known)

@@ -16,6 +16,7 @@ import type { Output } from './output.ts'
 import { signerFor } from './person-signer.ts'
 import { personalQuestions, threeTimes } from './questions.ts'
 import { readText } from './read-input.ts'
+import { columnsOf } from './screen.ts'
 import { systemClock } from './system-ports.ts'
 
 interface TrustOptions {
@@ -61,7 +62,10 @@ function documentOf(dir: string, verification: Verification): object {
 function printLines(output: Output, lines: readonly string[], ok: boolean): void {
   lines.forEach((line, index) => {
     const verdict = index === lines.length - 1
-    output.text.print(line, verdict ? { style: ok ? 'green' : 'red' } : {})
+    const style = verdict ? { style: ok ? ('green' as const) : ('red' as const) } : {}
+    // Laid out for 80 columns already; only what is wider is wrapped.
+    if (columnsOf(line) <= 80) output.text.verbatim(line, style)
+    else output.text.print(line, { hang: 14, ...style })
   })
 }
 

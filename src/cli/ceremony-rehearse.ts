@@ -11,6 +11,7 @@ import { type Dispatch, addCommand } from './command.ts'
 import { errorDocument, printError } from './error-text.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { createInterrupts } from './interrupts.ts'
+import { readText } from './read-input.ts'
 import { systemClock, systemRandom } from './system-ports.ts'
 import { bar, elapsedText } from './terminal-room.ts'
 import { printFields } from './table.ts'
@@ -96,7 +97,9 @@ export function addRehearseCommand(group: Command, dispatch: Dispatch): void {
         .option('-p, --policy <file>', 'policy; default: the built-in one'),
     async run({ args, options, output }) {
       const module = softHsmPath(options.module)
-      const { rehearse } = await import('../ceremony/index.ts')
+      const { loadPlan, rehearse } = await import('../ceremony/index.ts')
+      // Before anything is made: every plan can be read.
+      for (const file of args) loadPlan(await readText(file, 'a ceremony plan'), file)
       const { loadModule } = await import('../pkcs11/index.ts')
       const workDir = await newWorkDir(options.work)
       // SoftHSM2 reads its configuration's path from the environment, at C_Initialize.
@@ -133,8 +136,8 @@ export function addRehearseCommand(group: Command, dispatch: Dispatch): void {
             stepStarted(step) {
               const elapsed = elapsedText(systemClock.monotonicMs() - startedMs)
               side.print(
-                `${bar(step.number, step.total)} ${elapsed} ${step.number}/${step.total} ${step.kind.padEnd(7)} ${step.title}`,
-                { hang: 38 },
+                `${bar(step.number, step.total)} ${elapsed} ${`${step.number}/${step.total}`.padStart(5)} ${step.title}`,
+                { hang: 37 },
               )
             },
           },

@@ -62,8 +62,8 @@ export function withPlace(error: KeyriteError, path: string): KeyriteError {
   const pkcs11 = error instanceof Pkcs11Error ? error : undefined
   const fields = {
     where: error.where ?? path,
-    expected: error.expected ?? (pkcs11 && 'CKR_OK'),
-    got: error.got ?? pkcs11?.rv,
+    expected: error.expected ?? (pkcs11 ? 'CKR_OK' : `see ${path} --help`),
+    got: error.got ?? pkcs11?.rv ?? error.message,
     hint:
       error.hint ??
       (pkcs11 === undefined

@@ -115,7 +115,17 @@ export async function signerFor(
   if ('pkcs11' in bound) return tokenKeySigner(who, bound.pkcs11, desk)
   const { agentSigner, keyFileSigner } = await import('../quorum/index.ts')
   const { principal } = who
-  if ('file' in bound) return keyFileSigner({ principal, keyFile: bound.file })
+  if ('file' in bound) {
+    const signer = keyFileSigner({ principal, keyFile: bound.file })
+    return {
+      principal,
+      sign(namespace, message) {
+        // What follows on the screen is ssh-keygen's own: passphrase, FIDO2 PIN, touch.
+        desk.questions.screen.print(`   ${who.id} signs; ssh-keygen may ask:`, { style: 'dim' })
+        return signer.sign(namespace, message)
+      },
+    }
+  }
   if (desk.agentSocket === undefined || desk.agentSocket === '') {
     throw new ConfigError('there is no ssh-agent', {
       where: `signing key of ${who.id}`,

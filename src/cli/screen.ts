@@ -83,7 +83,7 @@ export interface Screen {
   /** Writes lines, sanitised and wrapped with `hang` spaces on continuation lines. */
   print(text?: string, options?: { readonly hang?: number; readonly style?: Style }): void
   /** Writes one sanitised line as it is, however long: for what people copy, such as commands and paths. */
-  verbatim(text: string): void
+  verbatim(text: string, options?: { readonly style?: Style }): void
   /** Writes text without a newline: the prompt before an answer. */
   ask(prompt: string): void
 }
@@ -119,8 +119,8 @@ export function createScreen(
         }
       }
     },
-    verbatim(text) {
-      stream.write(`${printable(text)}\n`)
+    verbatim(text, { style } = {}) {
+      stream.write(`${styled(printable(text), style)}\n`)
     },
     ask(prompt) {
       stream.write(styled(wrap(printable(prompt), width()).join('\n'), 'bold') + ' ')

@@ -202,14 +202,10 @@ export async function attend(
   until: RegExp,
 ): Promise<void> {
   const either = new RegExp(PROMPT.source.replace('(?<stop>$^)', `(?<stop>${until.source})`))
-  let from = 0
   for (;;) {
-    await terminal.expect(either, 60_000)
-    const text = terminal.output.replaceAll('\r', '').slice(from)
-    const match = either.exec(text)
+    const shown = await terminal.expect(either, 60_000)
+    const match = either.exec(shown)
     if (match?.groups === undefined) throw new Error('a prompt was seen and is gone')
-    const shown = text.slice(0, match.index + match[0].length)
-    from += shown.length
     const { names, hidden, ssh, detached, line } = match.groups
     if (names !== undefined) {
       const role = /Which ([\w-]+)s act today/.exec(shown)?.[1] ?? ''

@@ -1,5 +1,5 @@
 /** A pseudo-terminal for tests: what a person would type and see. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const RELAY = fileURLToPath(new URL('terminal.py', import.meta.url))
@@ -27,9 +27,10 @@ export function personalEnv(extra: Record<string, string> = {}): NodeJS.ProcessE
 export interface Terminal extends AsyncDisposable {
   /** Everything that appeared so far, escape sequences included. */
   readonly output: string
+  /** The program's process, not the relay's. */
   readonly pid: number
-  /** Waits for text that appears after what was last waited for. */
-  expect(pattern: string | RegExp, timeoutMs?: number): Promise<void>
+  /** Waits for text that appears after what was last waited for; returns everything up to its end. */
+  expect(pattern: string | RegExp, timeoutMs?: number): Promise<string>
   type(keys: string | Uint8Array): void
   /** Exit status; the program's signal number when it was killed by one. */
   readonly exited: Promise<number>
@@ -73,13 +74,15 @@ export function openTerminal(
     get output() {
       return output
     },
-    pid: child.pid ?? -1,
+    get pid() {
+      return Number(execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }))
+    },
     exited,
     type(keys) {
       child.stdin?.write(keys)
     },
     expect(pattern, timeoutMs = 20_000) {
-      const { promise, resolve, reject } = Promise.withResolvers<undefined>()
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
       const stop = (settle: () => void): void => {
         clearTimeout(timer)
         waiting.delete(check)
@@ -99,8 +102,9 @@ export function openTerminal(
                 pattern.exec(rest),
               )
         if (match.index >= 0) {
-          seen += match.index + match.length
-          stop(() => resolve(undefined))
+          const shown = rest.slice(0, match.index + match.length)
+          seen += shown.length
+          stop(() => resolve(shown.replaceAll('\r', '')))
         } else if (ended) {
           fail('program ended without showing')
         }
