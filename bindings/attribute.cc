@@ -130,7 +130,7 @@ Template::Template(const Napi::Value& source, unsigned depth) {
   const uint32_t count = list.Length();
   if (count > kMaxAttributes) Throw(source.Env(), "template with more than 256 attributes");
   // Reserved up front: the attributes point into these vectors' elements.
-  attributes_.reserve(count);
+  attributes_.reserve(count + 1);
   bytes_.reserve(count);
   for (uint32_t at = 0; at < count; at++) {
     const Napi::Value item = list[at];

@@ -22,7 +22,8 @@ class Template {
   Template(const Template&) = delete;
   Template& operator=(const Template&) = delete;
 
-  CK_ATTRIBUTE_PTR data() { return attributes_.empty() ? nullptr : attributes_.data(); }
+  // Never null: SoftHSM refuses a NULL template even when it is empty.
+  CK_ATTRIBUTE_PTR data() { return attributes_.data(); }
   CK_ULONG size() const { return attributes_.size(); }
 
  private:

@@ -58,6 +58,11 @@ export function checkHandle(handle: unknown, where: string): bigint {
   return refuse(`${where} handle`, 'a handle this library returned', kindOf(handle))
 }
 
+/** Several handles of one call. */
+export function checkHandles(where: string, ...handles: readonly unknown[]): void {
+  for (const handle of handles) checkHandle(handle, where)
+}
+
 /** Data for pkcs11js: a Buffer over the same memory, with a valid address even when it is empty. */
 export function dataBuffer(data: unknown, where: string, max = MAX_DATA): Buffer {
   if (!(data instanceof Uint8Array)) refuse(`${where} data`, 'Uint8Array', kindOf(data))

@@ -1,6 +1,6 @@
 /** Reading many attributes of one object when some may be missing, sensitive or make the module fail. */
 import type { Addon } from './addon.ts'
-import { attributeType, decodeAttribute } from './attribute.ts'
+import { attributeType, decodeAttribute, kindOf } from './attribute.ts'
 import type { AttributeName, AttributeRead, ReadValue, VendorAttribute } from './attribute.ts'
 import { CKR } from './constants-ckr.ts'
 import type { AttributeReads } from './cryptoki.ts'
@@ -34,14 +34,16 @@ function readSingly(read: Read, name: Name): AttributeRead {
   if (rv === CKR.OK) return decode(name, value)
   if (rv === CKR.ATTRIBUTE_SENSITIVE) return { status: 'sensitive' }
   if (rv === CKR.ATTRIBUTE_TYPE_INVALID) return { status: 'absent' }
-  if (concernsEverything(rv)) throw pkcs11Error('C_GetAttributeValue', rv)
+  const templateFault = kindOf(name) === 'template' && read(['CLASS']).rv === CKR.OK
+  if (concernsEverything(rv) && !templateFault) throw pkcs11Error('C_GetAttributeValue', rv)
   return { status: 'failed', ckr: rv, rv: returnValueName(rv) }
 }
 
 /**
  * One call for all; when the module answers with a partial result, a second one for those that
  * had a value, and single calls for the rest. Some modules stop filling in at the first attribute
- * they do not know, so nothing of a partial result is used as a value.
+ * they do not know, so nothing of a partial result is used as a value. Templates are read singly:
+ * p11-kit's client (0.24) cannot carry them and answers CKR_DEVICE_ERROR to the whole call.
  * @throws Pkcs11Error for failures of the session, the object handle, the token or the module.
  */
 export function readAttributes(read: Read, names: readonly Name[]): AttributeReads {
@@ -53,8 +55,9 @@ export function readAttributes(read: Read, names: readonly Name[]): AttributeRea
     if (rv === CKR.OK) some.forEach((name, at) => reads.set(name, decode(name, values[at] ?? null)))
     return values
   }
-  const first = batch(names)
-  if (reads.size === 0) batch(names.filter((_, at) => lengthOf(first[at]) > 0))
+  const plain = names.filter((name) => kindOf(name) !== 'template')
+  const first = batch(plain)
+  if (reads.size === 0) batch(plain.filter((_, at) => lengthOf(first[at]) > 0))
   return new Reads(
     new Map(names.map((name) => [name, reads.get(name) ?? readSingly(read, name)] as const)),
   )

@@ -192,7 +192,8 @@ export function encodeTemplate(template: Template, depth = 1): EncodedAttribute[
   return out
 }
 
-const kindOf = (name: string): AttributeKind =>
+/** The kind of a template key; attributes without a name are bytes. */
+export const kindOf = (name: string): AttributeKind =>
   Object.hasOwn(ATTRIBUTE_KINDS, name) ? ATTRIBUTE_KINDS[name as AttributeName] : 'bytes'
 
 const MALFORMED = Symbol('malformed')

@@ -6,7 +6,9 @@ import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 
 import { TokenError } from '../errors.ts'
 
-const HEADER_BYTES = 20
+/** The ELF header of 64-bit files. */
+const HEADER_BYTES = 64
+const PROGRAM_HEADER_BYTES = 56
 const ELF_MAGIC = 0x7f454c46
 const ELF_CLASS_64 = 2
 const ELF_LITTLE_ENDIAN = 1
@@ -30,17 +32,32 @@ function invalid(path: string, expected: string, got: string, hint: string): Tok
   })
 }
 
-function header(path: string): Buffer {
+function read(path: string, length: number, at: number): Buffer {
   const file = openSync(path, 'r')
   try {
-    const bytes = Buffer.alloc(HEADER_BYTES)
-    return bytes.subarray(0, readSync(file, bytes, 0, HEADER_BYTES, 0))
+    const bytes = Buffer.alloc(length)
+    return bytes.subarray(0, readSync(file, bytes, 0, length, at))
   } finally {
     closeSync(file)
   }
 }
 
-function checkElf(path: string, bytes: Buffer): void {
+/** End of the last segment: a file cut off before it makes dlopen die of SIGBUS. */
+function endOfSegments(path: string, header: Buffer): bigint {
+  const at = header.readBigUInt64LE(32)
+  const count = header.readUInt16LE(56)
+  const table = read(path, count * PROGRAM_HEADER_BYTES, Number(at))
+  if (table.length < count * PROGRAM_HEADER_BYTES) return at + BigInt(count * PROGRAM_HEADER_BYTES)
+  let end = 0n
+  for (let row = 0; row < count; row++) {
+    const entry = table.subarray(row * PROGRAM_HEADER_BYTES)
+    const segmentEnd = entry.readBigUInt64LE(8) + entry.readBigUInt64LE(32)
+    if (segmentEnd > end) end = segmentEnd
+  }
+  return end
+}
+
+function checkElf(path: string, bytes: Buffer, size: number): void {
   const expected = `a 64-bit ELF shared object for ${process.arch}`
   const hint = 'use the module built for this machine'
   if (bytes.length < HEADER_BYTES) throw invalid(path, expected, 'a truncated ELF file', hint)
@@ -54,6 +71,9 @@ function checkElf(path: string, bytes: Buffer): void {
   if (wanted !== undefined && machine !== wanted) {
     throw invalid(path, expected, `ELF machine ${machine}`, hint)
   }
+  if (bytes.readUInt16LE(54) !== PROGRAM_HEADER_BYTES || endOfSegments(path, bytes) > size) {
+    throw invalid(path, expected, 'a truncated ELF file', 'copy the module again')
+  }
 }
 
 /**
@@ -63,12 +83,15 @@ function checkElf(path: string, bytes: Buffer): void {
 export function moduleFile(path: string): string {
   let real: string
   let bytes: Buffer
+  let size: number
   try {
     real = realpathSync(path)
-    if (!statSync(real).isFile()) {
+    const stat = statSync(real)
+    if (!stat.isFile()) {
       throw invalid(path, 'a file', 'a directory or device', 'name the .so file itself')
     }
-    bytes = header(real)
+    size = stat.size
+    bytes = read(real, HEADER_BYTES, 0)
   } catch (error) {
     if (error instanceof TokenError) throw error
     const code = (error as NodeJS.ErrnoException).code
@@ -81,7 +104,7 @@ export function moduleFile(path: string): string {
     })
   }
   const magic = bytes.length >= 4 ? bytes.readUInt32BE(0) : 0
-  if (magic === ELF_MAGIC) checkElf(path, bytes)
+  if (magic === ELF_MAGIC) checkElf(real, bytes, size)
   else if (magic !== MACHO_64 && magic !== MACHO_FAT) {
     throw invalid(
       path,

@@ -11,6 +11,7 @@ import { TokenError } from '../errors.ts'
 import { encodeMechanism } from './addon.ts'
 import {
   checkHandle,
+  checkHandles,
   checkInteger,
   checkPin,
   dataBuffer,
@@ -126,8 +127,7 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
 
   decrypt(session: SessionHandle, mechanism: Mechanism, key: ObjectHandle, data: Uint8Array) {
     const input = dataBuffer(data, 'C_Decrypt')
-    checkHandle(session, 'C_DecryptInit')
-    checkHandle(key, 'C_DecryptInit')
+    checkHandles('C_DecryptInit', session, key)
     const how = encodeMechanism(mechanism)
     this.native('C_DecryptInit', (addon, id) => addon.decryptInit(id, session, how, key))
     return this.#output('C_Decrypt', session, input)
@@ -140,8 +140,7 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
   }
 
   signInit(session: SessionHandle, mechanism: Mechanism, key: ObjectHandle): void {
-    checkHandle(session, 'C_SignInit')
-    checkHandle(key, 'C_SignInit')
+    checkHandles('C_SignInit', session, key)
     const how = encodeMechanism(mechanism)
     this.native('C_SignInit', (addon, id) => addon.signInit(id, session, how, key))
   }
@@ -173,8 +172,7 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
   }
 
   encryptInit(session: SessionHandle, mechanism: Mechanism, key: ObjectHandle): void {
-    checkHandle(session, 'C_EncryptInit')
-    checkHandle(key, 'C_EncryptInit')
+    checkHandles('C_EncryptInit', session, key)
     const how = encodeMechanism(mechanism)
     this.native('C_EncryptInit', (addon, id) => addon.encryptInit(id, session, how, key))
   }

@@ -4,17 +4,19 @@
  */
 import type * as Pkcs11js from 'pkcs11js'
 
+import { Pkcs11Error } from '../errors.ts'
 import type { Addon, HandleResult } from './addon.ts'
 import { encodeMechanism } from './addon.ts'
-import { checkHandle, checkInteger, dataBuffer, handleBuffer } from './arguments.ts'
+import { checkHandles, checkInteger, dataBuffer, handleBuffer } from './arguments.ts'
 import { encodeTemplate } from './attribute.ts'
 import type { AttributeName, EncodedAttribute, Template, VendorAttribute } from './attribute.ts'
 import { attributeTypes, readAttributes } from './attribute-reads.ts'
 import type { AttributeReads, KeyPairHandles, ObjectHandle, SessionHandle } from './cryptoki.ts'
+import { CKR } from './constants-ckr.ts'
 import { FIND_OBJECTS_MAX } from './cryptoki.ts'
 import type { Mechanism } from './mechanism.ts'
 import { ModuleQueries } from './native-queries.ts'
-import { assertOk } from './return-value.ts'
+import { assertOk, returnValueName } from './return-value.ts'
 
 /** pkcs11js allocates what it is told to: one call never asks for more. */
 const FIND_BATCH = 1024
@@ -48,11 +50,42 @@ export abstract class ObjectCalls extends ModuleQueries {
     assertOk(fn, call(addon, id))
   }
 
-  #object(fn: string, call: (addon: Addon, id: number) => HandleResult): ObjectHandle {
+  #object(
+    fn: string,
+    template: Template,
+    call: (addon: Addon, id: number, encoded: readonly EncodedAttribute[]) => HandleResult,
+  ): ObjectHandle {
     const { addon, id } = this.open()
-    const { rv, handle } = call(addon, id)
-    assertOk(fn, rv)
+    const encoded = encodeTemplate(template)
+    const { rv, handle } = call(addon, id, encoded)
+    this.#assertMade(fn, rv, encoded)
     return handle as ObjectHandle
+  }
+
+  /**
+   * p11-kit's client (0.24) answers CKR_DEVICE_ERROR, its sign of a lost connection, to array
+   * attributes, which it cannot carry. While the module still answers, the template is at fault.
+   */
+  #assertMade(fn: string, rv: number, ...templates: (readonly EncodedAttribute[])[]): void {
+    const nested = templates.flat().some(([, value]) => !(value instanceof Uint8Array))
+    if (rv === CKR.DEVICE_ERROR && nested && this.#answers()) {
+      throw new Pkcs11Error(
+        { rv: returnValueName(rv), ckr: rv, fn, category: 'argument', retry: 'never' },
+        {
+          expected: 'a module that takes array attributes',
+          hint: 'leave WRAP_TEMPLATE, UNWRAP_TEMPLATE and DERIVE_TEMPLATE out on this module',
+        },
+      )
+    }
+    assertOk(fn, rv)
+  }
+
+  #answers(): boolean {
+    try {
+      return this.lib.C_GetSlotList(true).length > 0
+    } catch {
+      return false
+    }
   }
 
   findObjects(session: SessionHandle, template: Template, max = FIND_OBJECTS_MAX): ObjectHandle[] {
@@ -82,8 +115,7 @@ export abstract class ObjectCalls extends ModuleQueries {
     names: readonly (AttributeName | VendorAttribute)[],
   ): AttributeReads {
     const { addon, id } = this.open()
-    checkHandle(session, 'C_GetAttributeValue')
-    checkHandle(object, 'C_GetAttributeValue')
+    checkHandles('C_GetAttributeValue', session, object)
     return readAttributes(
       (some) => addon.getAttributes(id, session, object, attributeTypes(some)),
       names,
@@ -91,29 +123,28 @@ export abstract class ObjectCalls extends ModuleQueries {
   }
 
   setAttributes(session: SessionHandle, object: ObjectHandle, template: Template): void {
-    const change = this.#withObject('C_SetAttributeValue', session, object, template)
-    this.native('C_SetAttributeValue', (addon, id) =>
+    checkHandles('C_SetAttributeValue', session, object)
+    const change = encodeTemplate(template)
+    const { addon, id } = this.open()
+    this.#assertMade(
+      'C_SetAttributeValue',
       addon.setAttributes(id, session, object, change),
+      change,
     )
   }
 
   createObject(session: SessionHandle, template: Template): ObjectHandle {
-    checkHandle(session, 'C_CreateObject')
-    const encoded = encodeTemplate(template)
-    return this.#object('C_CreateObject', (addon, id) => addon.createObject(id, session, encoded))
-  }
-
-  copyObject(session: SessionHandle, object: ObjectHandle, template: Template): ObjectHandle {
-    const change = this.#withObject('C_CopyObject', session, object, template)
-    return this.#object('C_CopyObject', (addon, id) =>
-      addon.copyObject(id, session, object, change),
+    checkHandles('C_CreateObject', session)
+    return this.#object('C_CreateObject', template, (addon, id, encoded) =>
+      addon.createObject(id, session, encoded),
     )
   }
 
-  #withObject(fn: string, session: bigint, object: bigint, template: Template): EncodedAttribute[] {
-    checkHandle(session, fn)
-    checkHandle(object, fn)
-    return encodeTemplate(template)
+  copyObject(session: SessionHandle, object: ObjectHandle, template: Template): ObjectHandle {
+    checkHandles('C_CopyObject', session, object)
+    return this.#object('C_CopyObject', template, (addon, id, encoded) =>
+      addon.copyObject(id, session, object, encoded),
+    )
   }
 
   destroyObject(session: SessionHandle, object: ObjectHandle): void {
@@ -123,10 +154,9 @@ export abstract class ObjectCalls extends ModuleQueries {
   }
 
   generateKey(session: SessionHandle, mechanism: Mechanism, template: Template): ObjectHandle {
-    checkHandle(session, 'C_GenerateKey')
-    const encoded = encodeTemplate(template)
+    checkHandles('C_GenerateKey', session)
     const how = encodeMechanism(mechanism)
-    return this.#object('C_GenerateKey', (addon, id) =>
+    return this.#object('C_GenerateKey', template, (addon, id, encoded) =>
       addon.generateKey(id, session, how, encoded),
     )
   }
@@ -138,16 +168,13 @@ export abstract class ObjectCalls extends ModuleQueries {
     privateTemplate: Template,
   ): KeyPairHandles {
     const { addon, id } = this.open()
-    checkHandle(session, 'C_GenerateKeyPair')
+    checkHandles('C_GenerateKeyPair', session)
     const how = encodeMechanism(mechanism)
-    const { rv, publicKey, privateKey } = addon.generateKeyPair(
-      id,
-      session,
-      how,
-      encodeTemplate(publicTemplate),
-      encodeTemplate(privateTemplate),
-    )
-    assertOk('C_GenerateKeyPair', rv)
+    const forPublic = encodeTemplate(publicTemplate)
+    const forPrivate = encodeTemplate(privateTemplate)
+    const made = addon.generateKeyPair(id, session, how, forPublic, forPrivate)
+    const { rv, publicKey, privateKey } = made
+    this.#assertMade('C_GenerateKeyPair', rv, forPublic, forPrivate)
     return { publicKey: publicKey as ObjectHandle, privateKey: privateKey as ObjectHandle }
   }
 
@@ -158,7 +185,7 @@ export abstract class ObjectCalls extends ModuleQueries {
     key: ObjectHandle,
   ): Uint8Array {
     const { addon, id } = this.open()
-    for (const handle of [session, wrappingKey, key]) checkHandle(handle, 'C_WrapKey')
+    checkHandles('C_WrapKey', session, wrappingKey, key)
     const { rv, bytes } = addon.wrapKey(id, session, encodeMechanism(mechanism), wrappingKey, key)
     assertOk('C_WrapKey', rv)
     return bytes
@@ -171,10 +198,10 @@ export abstract class ObjectCalls extends ModuleQueries {
     wrapped: Uint8Array,
     template: Template,
   ): ObjectHandle {
-    const encoded = this.#withObject('C_UnwrapKey', session, unwrappingKey, template)
+    checkHandles('C_UnwrapKey', session, unwrappingKey)
     const how = encodeMechanism(mechanism)
     const bytes = new Uint8Array(dataBuffer(wrapped, 'C_UnwrapKey', WRAPPED_MAX))
-    return this.#object('C_UnwrapKey', (addon, id) =>
+    return this.#object('C_UnwrapKey', template, (addon, id, encoded) =>
       addon.unwrapKey(id, session, how, unwrappingKey, bytes, encoded),
     )
   }
@@ -185,9 +212,9 @@ export abstract class ObjectCalls extends ModuleQueries {
     baseKey: ObjectHandle,
     template: Template,
   ): ObjectHandle {
-    const encoded = this.#withObject('C_DeriveKey', session, baseKey, template)
+    checkHandles('C_DeriveKey', session, baseKey)
     const how = encodeMechanism(mechanism)
-    return this.#object('C_DeriveKey', (addon, id) =>
+    return this.#object('C_DeriveKey', template, (addon, id, encoded) =>
       addon.deriveKey(id, session, how, baseKey, encoded),
     )
   }
