@@ -16,6 +16,7 @@ import { type Ceremony, holders } from './context.ts'
 import { actionSpec } from './action-table.ts'
 import type { ApproveStep, DoStep } from './plan.ts'
 import { loggedError } from './logged-error.ts'
+import { signaturesIn } from './previous.ts'
 import type { Person, Role } from './room.ts'
 import { approvedAction, stepArgsSha256 } from './step-args.ts'
 import type { AskApproval, StepApproval } from './write-ahead.ts'
@@ -55,7 +56,26 @@ export async function signTopic(
     signer: person.principal,
     nonce: toHex(await ceremony.random.bytes(16)),
   })
-  return signIntent(intent, await ceremony.room.signer(person))
+  const signer = await ceremony.room.signer(person)
+  return signIntent(intent, {
+    principal: signer.principal,
+    async sign(namespace, message) {
+      const signature = await signer.sign(namespace, message)
+      refuseSpent(ceremony, topic.step, person, signature)
+      return signature
+    },
+  })
+}
+
+/** A signature brought from elsewhere may be an old one: then it is named, not just called invalid. */
+function refuseSpent(ceremony: Ceremony, step: string, person: Person, signature: string): void {
+  const { spent, journal } = ceremony
+  if (!spent.has(signature) && !signaturesIn(journal.entries()).has(signature)) return
+  throw new QuorumError('APPROVAL_REPLAYED', `${person.id} brought a signature given before`, {
+    where: `step ${step}`,
+    expected: 'a signature over what is approved now',
+    got: spent.has(signature) ? 'one from the ceremony before' : 'one from another step',
+  })
 }
 
 const onRecord = new WeakSet<KeyriteError>()

@@ -56,6 +56,8 @@ export interface Ceremony {
   readonly open: Map<string, OpenToken>
   /** Who acts today, by role; filled when first needed. */
   readonly acting: Map<Role, readonly Person[]>
+  /** Signatures given in the ceremony before. */
+  readonly spent: ReadonlySet<string>
 }
 
 /** Everyone the binding names, in its order. */

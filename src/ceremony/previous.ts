@@ -2,7 +2,7 @@
 import { toHex } from '../bytes.ts'
 import { PolicyError } from '../errors.ts'
 import type { Binding } from './binding.ts'
-import type { Ledger } from './entries.ts'
+import type { Entry, Ledger } from './entries.ts'
 import type { Plan } from './plan.ts'
 import { verify } from './verify.ts'
 
@@ -11,7 +11,17 @@ export interface Previous {
   /** Root of the previous transcript, hex. */
   readonly root: string
   readonly ledger: Ledger
+  /** Signatures given in it: none of them may be given again. */
+  readonly signatures: ReadonlySet<string>
 }
+
+/** Signatures of approvals and receipts among entries. */
+export const signaturesIn = (entries: readonly Entry[]): Set<string> =>
+  new Set(
+    entries.flatMap((entry) =>
+      entry.type === 'approval' || entry.type === 'receipt' ? [entry.signature] : [],
+    ),
+  )
 
 /**
  * Undefined for a genesis plan. Throws BINDING_MISMATCH when the bound bundle is missing, does not verify
@@ -43,5 +53,9 @@ export async function previousLedger(plan: Plan, binding: Binding): Promise<Prev
   const root = `sha256:${toHex(verification.root)}`
   if (root !== previous.root) return refuse(root, previous.root)
   if (plan.previous !== 'required' && plan.previous !== root) return refuse(root, plan.previous)
-  return { root: toHex(verification.root), ledger: structuredClone(verification.ledger) }
+  return {
+    root: toHex(verification.root),
+    ledger: structuredClone(verification.ledger),
+    signatures: signaturesIn(verification.transcript?.entries ?? []),
+  }
 }

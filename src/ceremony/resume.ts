@@ -10,6 +10,7 @@ import { type CeremonyOutcome, abortCeremony } from './close.ts'
 import type { Ceremony, CeremonyIdentity } from './context.ts'
 import { openJournal } from './journal.ts'
 import { readPlan } from './plan.ts'
+import { previousLedger } from './previous.ts'
 import { loadPolicy } from './policy.ts'
 import { holdReserve } from './reserve.ts'
 import { readReviewed } from './reviewed.ts'
@@ -85,6 +86,7 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
       ledger: journal.ledger(),
       open: new Map(),
       acting: new Map(),
+      spent: (await previousLedger(plan, binding.resolved))?.signatures ?? new Set(),
     }
   } catch (error) {
     await log[Symbol.asyncDispose]()

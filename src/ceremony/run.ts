@@ -189,6 +189,7 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
     ledger,
     open: new Map(),
     acting: new Map(),
+    spent: before?.signatures ?? new Set(),
   }
   await journal.append(
     'ceremony.open',

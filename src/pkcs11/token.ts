@@ -223,6 +223,22 @@ export function createToken(connection: Connection, closed: () => void): Token {
       await proveGone(connection, doomed.name, dead)
     },
 
+    async discard(key) {
+      const doomed = inside(key, 'discard: key')
+      await connection.run((place) => {
+        const handle = doomed.handle(place)
+        const { cryptoki, session } = place
+        if (cryptoki.getAttributes(session, handle, ['TOKEN']).value('TOKEN') !== false) {
+          throw new TokenError('ARGUMENT_INVALID', 'only session objects can be discarded', {
+            where: key.uri,
+            expected: 'CKA_TOKEN false',
+            hint: 'destroying a key of the token needs an approval',
+          })
+        }
+        destroyObjects(place, doomed.name, handle)
+      })
+    },
+
     setPin: (oldPin, newPin) =>
       connection.run(
         (place) => place.change(() => place.cryptoki.setPin(place.session, oldPin, newPin)),

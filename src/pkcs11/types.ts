@@ -133,6 +133,8 @@ export interface Token extends AsyncDisposable {
   lock(birth: Key, spec: KeySpec): Promise<Key>
   /** C_DestroyObject, then proves that the object is gone. */
   destroy(key: Key, approval: Approval): Promise<void>
+  /** Destroys a session object, e.g. a restore test; refuses a key of the token (ARGUMENT_INVALID). */
+  discard(key: Key): Promise<void>
   /** C_SetPIN for the logged-in user. PINs are not wiped here: the caller owns them. */
   setPin(oldPin: Uint8Array, newPin: Uint8Array): Promise<void>
   /** C_InitPIN; needs a `so` login. */
