@@ -1,5 +1,5 @@
 /** Attacks on MODIFIABLE, COPYABLE and DESTROYABLE, and on keys that are gone (PKCS#11 v3.2 §4.4). */
-import type { ObjectHandle } from './cryptoki.ts'
+import type { ObjectHandle, SessionHandle } from './cryptoki.ts'
 import type { Attack } from './enforcement-attack.ts'
 import { BLOCK, SCRATCH_LABEL, only } from './enforcement-bench.ts'
 import type { Bench, BooleanAttribute } from './enforcement-bench.ts'
@@ -38,11 +38,11 @@ export const LIFECYCLE_ATTACKS: readonly Attack[] = [
     holds: 'attributes of an unmodifiable key are final',
     broken: 'MODIFIABLE=false is ignored: attributes can be changed by whoever can log in',
     run: (bench) => {
-      const key = bench.aes(['ENCRYPT'], { MODIFIABLE: false })
-      return bench.attempt((session) => {
-        // Still recognisable as scratch, should it survive.
-        bench.cryptoki.setAttributes(session, key, { LABEL: `${SCRATCH_LABEL} 2` })
-      })
+      const relabel = (key: ObjectHandle) => (session: SessionHandle) => {
+        bench.cryptoki.setAttributes(session, key, { LABEL: SCRATCH_LABEL })
+      }
+      bench.perform(relabel(bench.aes(['ENCRYPT'])))
+      return bench.attempt(relabel(bench.aes(['ENCRYPT'], { MODIFIABLE: false })))
     },
   },
   {

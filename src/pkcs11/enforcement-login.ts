@@ -68,12 +68,12 @@ export const LOGOUT_ATTACKS: readonly Attack[] = [
   {
     id: 'private-after-logout',
     attribute: 'PRIVATE',
-    attack: 'use a private key by its old handle after C_Logout',
+    attack: 'use a private session key by its old handle after C_Logout',
     expected: 'CKR_KEY_HANDLE_INVALID',
-    severity: 'critical',
+    severity: 'warning',
     needs: 'sole-login',
-    holds: 'private keys are out of reach after logout',
-    broken: 'PRIVATE KEYS STAY USABLE AFTER LOGOUT, until their session is closed',
+    holds: 'private session keys die with the login',
+    broken: 'private session keys stay usable after logout, until their session is closed',
     run: (bench) => {
       const mech = bench.cipher()
       const key = bench.aes(['ENCRYPT'])

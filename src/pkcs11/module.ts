@@ -6,6 +6,7 @@ import { acquireModule } from './loaded-module.ts'
 import type { LoadOptions } from './loaded-module.ts'
 import { initialisedTokens, isInitialised, presentTokens, tokenByUri } from './slot.ts'
 import { createToken } from './token.ts'
+import { rememberConnection } from './token-connection.ts'
 import type { Hsm, LoginOptions, Token } from './types.ts'
 import { parseUri } from './uri.ts'
 
@@ -37,6 +38,7 @@ function createHsm(path: string, options: LoadOptions): Hsm {
     const connection = await connect(module, tokenByUri(cryptoki, uri), login)
     const token = createToken(connection, () => void tokens.delete(token))
     tokens.add(token)
+    rememberConnection(token, connection)
     return token
   }
 
