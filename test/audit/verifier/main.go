@@ -47,6 +47,7 @@ func require(ok bool, what string) {
 }
 
 func main() {
+	require(len(os.Args) > 2, "usage: main DIR VKEY [PROOF...]")
 	dir, vkey := os.Args[1], os.Args[2]
 	var key note.Verifier
 	name, rest, _ := strings.Cut(vkey, "+")
