@@ -65,20 +65,34 @@ async function isStale(holder: Holder | undefined, me: Holder): Promise<boolean>
   return (await startTime(holder.pid)) !== holder.started
 }
 
+/** Removes a file; that it is gone already is no error. */
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw storageError(path, cause)
+  }
+}
+
 /** Makes a file that must not exist; false when it does. */
 async function createExclusively(path: string, bytes: Uint8Array): Promise<boolean> {
+  let file
   try {
-    const file = await open(path, 'wx')
-    try {
-      await file.writeFile(bytes)
-    } finally {
-      await file.close()
-    }
-    return true
+    file = await open(path, 'wx')
   } catch (cause) {
     if (errnoOf(cause) === 'EEXIST') return false
     throw storageError(path, cause)
   }
+  try {
+    await file.writeFile(bytes)
+  } catch (cause) {
+    // On a full disk the file would stay behind empty: a lock that names nobody.
+    await remove(path)
+    throw storageError(path, cause)
+  } finally {
+    await file.close()
+  }
+  return true
 }
 
 function locked(path: string, holder: Holder | undefined, me: Holder): StorageError {
@@ -109,9 +123,7 @@ async function inspect(path: string, me: Holder): Promise<'gone' | 'stale'> {
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const me = await self()
   const content = utf8(`${canonicalJson(me)}\n`)
-  const release = async () => {
-    await unlink(path)
-  }
+  const release = () => remove(path)
   if (await createExclusively(path, content)) return release
   await inspect(path, me)
 
@@ -120,10 +132,10 @@ export async function takeLock(path: string): Promise<() => Promise<void>> {
   const breaking = `${path}.break`
   if (!(await createExclusively(breaking, content))) throw locked(breaking, undefined, me)
   try {
-    if ((await inspect(path, me)) === 'stale') await unlink(path)
+    if ((await inspect(path, me)) === 'stale') await remove(path)
     if (!(await createExclusively(path, content))) throw locked(path, undefined, me)
     return release
   } finally {
-    await unlink(breaking)
+    await remove(breaking)
   }
 }

@@ -130,15 +130,23 @@ export function isTorn({ bytes, terminated }: RawLine): boolean {
   }
 }
 
+function orStorageError<T>(path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (cause) {
+    throw storageError(path, cause)
+  }
+}
+
 /** Lines of a file, in lists of one read each so that a long file can be read without a long pause. */
 export function* readLines(path: string): Generator<RawLine[]> {
-  const fd = openSync(path, 'r')
+  const fd = orStorageError(path, () => openSync(path, 'r'))
   try {
     let rest: Uint8Array[] = []
     let offset = 0
     for (;;) {
       const chunk = new Uint8Array(CHUNK_BYTES)
-      const read = readSync(fd, chunk, 0, CHUNK_BYTES, null)
+      const read = orStorageError(path, () => readSync(fd, chunk, 0, CHUNK_BYTES, null))
       if (read === 0) break
       const lines: RawLine[] = []
       let start = 0

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -75,6 +75,18 @@ describe('a disk that takes no more', () => {
         got: 'ENOSPC',
       })
       expect(fingerprint(join(dir, 'seg'))).toBe(before)
+
+      // Not even room for a lock: it is not left behind empty, which would lock the log for good.
+      writeFileSync(join(disk, 'filler'), '')
+      const fill = () => appendFileSync(join(disk, 'filler'), Buffer.alloc(4096))
+      expect(() => {
+        for (;;) fill()
+      }).toThrow('ENOSPC')
+      await expect(open(dir, { verifiers })).rejects.toMatchObject({
+        code: 'STORAGE',
+        got: 'ENOSPC',
+      })
+      expect(existsSync(join(dir, 'lock'))).toBe(false)
 
       execFileSync('mount', ['-o', 'remount,size=1m', disk])
       {
