@@ -4,6 +4,7 @@ import { connect } from './connection.ts'
 import { mechanismName } from './constants-ckm.ts'
 import { acquireModule } from './loaded-module.ts'
 import type { LoadOptions } from './loaded-module.ts'
+import { climb, firstStep, isRecoverable } from './recovery.ts'
 import { initialisedTokens, isInitialised, presentTokens, tokenByUri } from './slot.ts'
 import { createToken } from './token.ts'
 import { rememberConnection } from './token-connection.ts'
@@ -32,10 +33,30 @@ function createHsm(path: string, options: LoadOptions): Hsm {
     throw new TokenError('MODULE_CLOSED', 'the module was closed', { where: module.info.path })
   }
 
-  const start = async (uriText: string, login: LoginOptions | undefined): Promise<Token> => {
+  /** Runs `work`; if the module has lost its device, initialises it again and runs `work` once more. */
+  const reachable = async <T>(work: () => T | Promise<T>): Promise<T> => {
     alive()
+    const { generation } = module
+    try {
+      return await work()
+    } catch (error) {
+      if (!isRecoverable(error) || error.retry === 'session' || error.retry === 'relogin') {
+        throw error
+      }
+      await module.exclusive(async () => {
+        if (module.generation !== generation) return
+        await climb(module.info.path, firstStep(error), (step) => {
+          if (step !== 'relogin') module.renew(step)
+          return Promise.resolve()
+        })
+      })
+      return await work()
+    }
+  }
+
+  const start = async (uriText: string, login: LoginOptions | undefined): Promise<Token> => {
     const uri = parseUri(uriText)
-    const connection = await connect(module, tokenByUri(cryptoki, uri), login)
+    const connection = await reachable(() => connect(module, tokenByUri(cryptoki, uri), login))
     const token = createToken(connection, () => void tokens.delete(token))
     tokens.add(token)
     rememberConnection(token, connection)
@@ -45,39 +66,40 @@ function createHsm(path: string, options: LoadOptions): Hsm {
   return {
     info: module.info,
 
-    tokens: () => atOnce(() => initialisedTokens(cryptoki).map(({ info }) => info)),
+    tokens: () => reachable(() => initialisedTokens(cryptoki).map(({ info }) => info)),
 
     blankSlots: () =>
-      atOnce(() =>
+      reachable(() =>
         presentTokens(cryptoki)
           .filter((token) => !isInitialised(token))
           .map(({ info }) => info.slotId),
       ),
 
-    initToken: ({ slotId }, label, soPin) =>
-      atOnce(() => {
-        const present = presentTokens(cryptoki).find(({ info }) => info.slotId === slotId)
-        if (present !== undefined && isInitialised(present)) {
-          throw new TokenError('ARGUMENT_INVALID', 'the slot holds an initialised token', {
-            where: `slot ${slotId}`,
-            expected: 'a blank slot',
-            got: `token=${present.info.label};serial=${present.info.serial}`,
-            hint: 'C_InitToken would destroy its keys; erase it with the tools of its vendor first',
-          })
-        }
-        cryptoki.initToken(slotId, label, soPin)
-        const made = presentTokens(cryptoki).find(
-          (token) => token.info.slotId === slotId && isInitialised(token),
-        )
-        if (made !== undefined) return made.info
-        throw new TokenError('TOKEN_NOT_FOUND', 'the token was not there after C_InitToken', {
+    initToken: async ({ slotId }, label, soPin) => {
+      // Asked first, so that a lost device is found before the call that cannot be repeated.
+      const known = await reachable(() => presentTokens(cryptoki))
+      const present = known.find(({ info }) => info.slotId === slotId)
+      if (present !== undefined && isInitialised(present)) {
+        throw new TokenError('ARGUMENT_INVALID', 'the slot holds an initialised token', {
           where: `slot ${slotId}`,
-          expected: `token=${label}`,
+          expected: 'a blank slot',
+          got: `token=${present.info.label};serial=${present.info.serial}`,
+          hint: 'C_InitToken would destroy its keys; erase it with the tools of its vendor first',
         })
-      }),
+      }
+      cryptoki.initToken(slotId, label, soPin)
+      const made = presentTokens(cryptoki).find(
+        (token) => token.info.slotId === slotId && isInitialised(token),
+      )
+      if (made !== undefined) return made.info
+      throw new TokenError('TOKEN_NOT_FOUND', 'the token was not there after C_InitToken', {
+        where: `slot ${slotId}`,
+        expected: `token=${label}`,
+      })
+    },
 
     mechanisms: (tokenUri) =>
-      atOnce(() => {
+      reachable(() => {
         const { info } = tokenByUri(cryptoki, parseUri(tokenUri))
         return cryptoki.mechanismList(info.slotId).map(mechanismName).sort()
       }),
@@ -91,12 +113,5 @@ function createHsm(path: string, options: LoadOptions): Hsm {
       for (const token of [...tokens]) await token[Symbol.asyncDispose]()
       module.release()
     },
-  }
-
-  function atOnce<T>(work: () => T): Promise<T> {
-    return Promise.resolve().then(() => {
-      alive()
-      return work()
-    })
   }
 }
