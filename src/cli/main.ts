@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 /** Entry of the `keyrite` command: argv in, exit code out. */
+import { emptyCoreFiles } from './harden.ts'
 import { runCli } from './program.ts'
+
+emptyCoreFiles()
 
 // A reader that goes away (`| head`, a closed window) must not stop a ceremony half-way.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)

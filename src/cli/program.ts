@@ -7,6 +7,7 @@ import { addAuditCommands } from './audit.ts'
 import { addCeremonyCommands } from './ceremony.ts'
 import { type Dispatch, toUsageError } from './command.ts'
 import { addCustodianCommands } from './custodian.ts'
+import { addDoctorCommand } from './doctor.ts'
 import { errorDocument, printError, stackLines, toKeyriteError, withPlace } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
 import { addKeyCommands } from './key.ts'
@@ -42,6 +43,7 @@ export function buildProgram(dispatch: Dispatch): Command {
     .version(packageVersion(), '-V, --version', 'version of keyrite')
     .helpCommand(false)
     .addHelpText('after', EXIT_CODES)
+  addDoctorCommand(program, dispatch)
   addTokenCommands(program, dispatch)
   addCustodianCommands(program, dispatch)
   addCeremonyCommands(program, dispatch)
