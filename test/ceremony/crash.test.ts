@@ -112,7 +112,11 @@ beforeAll(async () => {
     },
   })
   for (const [index, item] of done.entries()) {
-    expect(item.outcome, `${item.plan.plan.ceremony} failed at ${order.join()}`).toMatchObject({
+    const why = JSON.stringify(item.outcome.error)
+    expect(
+      item.outcome,
+      `${item.plan.plan.ceremony} failed at ${order.join()}: ${why}`,
+    ).toMatchObject({
       outcome: 'complete',
     })
     rehearsed.set(item.plan.plan.ceremony, item)
