@@ -44,9 +44,9 @@ const PROBE_SECRET = Uint8Array.from({ length: 20 }, (_, at) => 0x50 + at)
 /** Length of a wrapped secret: one 8-byte block more than the padded secret (RFC 5649 §4.1). */
 export const wrappedLength = (bytes: number): number => Math.ceil(bytes / 8) * 8 + 8
 
-/** RFC 5649 in software: the reference of the probe. */
+/** RFC 5649 in software, for KEKs of 16, 24 or 32 bytes: the reference of the probe. */
 export function wrapInSoftware(kek: Uint8Array, secret: Uint8Array): Uint8Array {
-  const cipher = createCipheriv('id-aes256-wrap-pad', kek, ICV2)
+  const cipher = createCipheriv(`id-aes${kek.length * 8}-wrap-pad`, kek, ICV2)
   return new Uint8Array(Buffer.concat([cipher.update(secret), cipher.final()]))
 }
 

@@ -19,7 +19,7 @@ export type RawCall =
   | { do: 'wrap-by'; on: RawTemplate; mechanism: number }
   | { do: 'unwrap'; on: RawTemplate; mechanism: number; blob: string; template: RawTemplate }
   | { do: 'encrypt' | 'decrypt' | 'derive'; on: RawTemplate; mechanism: number }
-  | { do: 'generate'; template: RawTemplate }
+  | { do: 'generate' | 'create'; template: RawTemplate }
   | { do: 'destroy' | 'count'; on: RawTemplate }
 /** What the child is given. */
 export interface RawRequest {
@@ -134,6 +134,9 @@ function run(session: Pkcs11js.Handle, call: RawCall): unknown {
       return 0
     case 'generate':
       lib.C_GenerateKey(session, { mechanism: CKM_AES_KEY_GEN }, native(call.template))
+      return 0
+    case 'create':
+      lib.C_CreateObject(session, native(call.template))
       return 0
     case 'destroy':
       lib.C_DestroyObject(session, one(call.on))
