@@ -71,7 +71,10 @@ async function guide(
     algorithm: vkey?.algorithm,
     time: transcript?.at.toISOString() ?? last?.time ?? '',
     roster: fromUtf8(await bundle.read(BUNDLE.roster), BUNDLE.roster),
-    vkey: vkey === undefined ? undefined : formatVerifierKey(vkey),
+    keyFiles: [...(vkey === undefined ? [] : keyFiles(vkey))].map(([path, bytes]) => ({
+      path,
+      text: fromUtf8(bytes, path),
+    })),
     signers: people.filter(({ id }) => signedBy.includes(id)),
   })
 }

@@ -36,9 +36,8 @@ export interface TokenFact {
   readonly name: string
   readonly label: string
   readonly serial: string
-  readonly manufacturer: string
-  readonly model: string
-  readonly firmware: string
+  /** Manufacturer, model and firmware. */
+  readonly device: string
   readonly user: string
   readonly so: string
 }
@@ -65,9 +64,13 @@ export function tokenFacts(transcript: Transcript): TokenFact[] {
       name,
       label,
       serial: ledger.tokens[name]?.serial ?? (text(data, 'serial', 'serialNumber') || 'unknown'),
-      manufacturer: text(data, 'manufacturer', 'manufacturerId'),
-      model: text(data, 'model'),
-      firmware: text(data, 'firmware', 'firmwareVersion'),
+      device: [
+        text(data, 'manufacturer', 'manufacturerId'),
+        text(data, 'model'),
+        text(data, 'firmware', 'firmwareVersion'),
+      ]
+        .filter((part) => part !== '')
+        .join(', '),
       user: split(ledger.tokens[name]?.user),
       so: split(ledger.tokens[name]?.so),
     }

@@ -17,11 +17,11 @@ function verdict({ ok, outcome }: Verification, transcript: Transcript): Markup 
   if (outcome === 'aborted') {
     const { abort } = transcript
     return html`<p class="verdict other">
-      <strong>Aborted</strong
-      ><span
-        >at step ${abort?.atStep || 'none'}: ${abort?.error.message ?? ''}. The transcript is a
-        truthful record of that; nothing more.</span
-      >
+      <strong>Aborted</strong>
+      <span>
+        at step ${abort?.atStep || 'none'}: ${abort?.error.message ?? ''}. The transcript is a
+        truthful record of that; nothing more.
+      </span>
     </p>`
   }
   return html`<p class="verdict good">
@@ -29,11 +29,46 @@ function verdict({ ok, outcome }: Verification, transcript: Transcript): Markup 
   </p>`
 }
 
+/** A section that stays on one sheet where it can. */
+const block = (heading: string, ...content: readonly (Markup | string)[]): Markup =>
+  html`<section class="block">
+    <h2>${heading}</h2>
+    ${content}
+  </section>`
+
+/** The first cell of a row is its header. */
+const table = (
+  caption: string,
+  heads: readonly string[],
+  rows: readonly (readonly (Markup | string)[])[],
+): Markup =>
+  html`<table>
+    <caption>
+      ${caption}
+    </caption>
+    <thead>
+      <tr>
+        ${heads.map((head) => html`<th scope="col">${head}</th>`)}
+      </tr>
+    </thead>
+    <tbody>
+      ${rows.map(
+        ([first = '', ...others]) =>
+          html`<tr>
+            <th scope="row">${first}</th>
+            ${others.map((cell) => html`<td>${cell}</td>`)}
+          </tr> `,
+      )}
+    </tbody>
+  </table>`
+
+const mono = (text: string): Markup => html`<span class="mono">${text}</span>`
+
 const digest = (name: string, { hexLines, wordLines }: DigestReadOut): Markup =>
-  html` <dt>${name}</dt>
+  html`<dt>${name}</dt>
     <dd>
-      ${hexLines.map((line) => html`<span class="mono words">${line}</span>`)}
-      ${wordLines.map((line) => html`<span class="words">${line}</span>`)}
+      <span class="mono line">${hexLines.join(' ')}</span>
+      ${wordLines.map((line) => html`<span class="line">${line}</span>`)}
     </dd>`
 
 function dualControl({ close }: Transcript, badge: Badge): Markup {
@@ -50,90 +85,68 @@ function dualControl({ close }: Transcript, badge: Badge): Markup {
 }
 
 const identity = ({ log, open, plan, at }: Transcript): Markup =>
-  html` <dl>
+  html`<dl>
     <dt>Ceremony</dt>
     <dd>${plan.ceremony}, ${open.time} to ${at.toISOString()}</dd>
     <dt>Transcript</dt>
-    <dd><span class="mono">${log.origin}</span>, ${log.size} entries</dd>
-    ${digest('Root', readOut(log.root))} ${digest('Plan', readOut(fromHex(open.planSha256)))}
+    <dd>${mono(log.origin)}, ${log.size} entries</dd>
     <dt>Continues</dt>
-    <dd class="mono">
-      ${open.previous === 'genesis' ? 'nothing: the first of its line' : open.previous}
-    </dd>
+    <dd>${open.previous === 'genesis' ? 'nothing: the first of its line' : mono(open.previous)}</dd>
+    ${digest('Root', readOut(log.root))} ${digest('Plan digest', readOut(fromHex(open.planSha256)))}
   </dl>`
 
-const people = (verification: Verification, transcript: Transcript): Markup =>
-  html` <h2>Who acted</h2>
-    <table>
-      <caption>
-        People of the binding; approvals and signatures were checked against the roster
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">Person</th>
-          <th scope="col">Roles held</th>
-          <th scope="col">Acted today as</th>
-          <th scope="col">Approvals signed</th>
-          <th scope="col">Signed this transcript</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${peopleFacts(transcript, verification.signedBy).map(
-          ({ name, principal, roles, acted, approvals, signed }) =>
-            html`<tr>
-              <th scope="row">
-                ${name}
-                <div class="sub mono">${principal}</div>
-              </th>
-              <td>${roles.join(', ')}</td>
-              <td>${acted.join(', ') || 'did not act'}</td>
-              <td class="num">${approvals}</td>
-              <td>${signed ? 'yes' : 'no'}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>`
+function people(verification: Verification, transcript: Transcript): Markup {
+  const facts = peopleFacts(transcript, verification.signedBy)
+  const here = facts.filter(({ acted, signed }) => acted.length > 0 || signed)
+  const others = facts.filter((person) => !here.includes(person)).map(({ name }) => name)
+  return block(
+    'Who acted',
+    table(
+      'Approvals and signatures were checked against the roster',
+      ['Person', 'Principal', 'Acted as', 'Approvals', 'Signed this transcript'],
+      here.map(({ name, principal, acted, approvals, signed }) => [
+        name,
+        mono(principal),
+        acted.join(', ') || 'did not act',
+        String(approvals),
+        signed ? 'yes' : 'no',
+      ]),
+    ),
+    others.length === 0 ? '' : html`<p class="sub">Did not act: ${others.join(', ')}.</p>`,
+  )
+}
 
-const hsm = (transcript: Transcript, badge: Badge): Markup =>
-  html` <h2>HSM</h2>
-    <dl>
+const hsm = (transcript: Transcript, badge: Badge): Markup => {
+  const { module } = transcript.open
+  return block(
+    'HSM',
+    html`<dl>
       <dt>Module</dt>
       <dd>
-        ${transcript.open.module.manufacturerId}, ${transcript.open.module.libraryDescription}
-        ${transcript.open.module.libraryVersion}, Cryptoki ${transcript.open.module.cryptokiVersion}
-        ${badge('module-reported')}
+        ${module.manufacturerId}, ${module.libraryDescription} ${module.libraryVersion}, Cryptoki
+        ${module.cryptokiVersion} ${badge('module-reported')}
       </dd>
       <dt>File</dt>
-      <dd class="mono">
-        ${transcript.open.module.path}<br />sha256 ${transcript.open.module.sha256}
-      </dd>
-    </dl>
-    <table>
-      <caption>
-        Tokens, as the module reports them
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">Token</th>
-          <th scope="col">Label and serial</th>
-          <th scope="col">Device</th>
-          <th scope="col">User PIN split</th>
-          <th scope="col">SO PIN split</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${tokenFacts(transcript).map(
-          ({ name, label, serial, manufacturer, model, firmware, user, so }) =>
-            html`<tr>
-              <th scope="row">${name}</th>
-              <td>${label}<br /><span class="mono">${serial}</span></td>
-              <td>${[manufacturer, model, firmware].filter((part) => part !== '').join(', ')}</td>
-              <td>${user}</td>
-              <td>${so}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>`
+      <dd>${mono(module.path)}</dd>
+      <dt>SHA-256</dt>
+      <dd>${mono(module.sha256)} ${badge('crypto-verified')}</dd>
+    </dl>`,
+    table(
+      'Tokens',
+      ['Token', 'Label, serial', 'Device', 'User PIN split', 'SO PIN split'],
+      tokenFacts(transcript).map(({ name, label, serial, device, user, so }) => [
+        name,
+        html`${label}, ${mono(serial)}`,
+        device,
+        user,
+        so,
+      ]),
+    ),
+  )
+}
+
+/** A digest used as check value is compared by its first digits; the log has all of them. */
+const shortValue = (kcv: string): string => (kcv.length > 24 ? `${kcv.slice(0, 16)}…` : kcv)
 
 const STATES: Readonly<Record<string, string>> = {
   birth: 'present, extractable form',
@@ -143,104 +156,70 @@ const STATES: Readonly<Record<string, string>> = {
 
 function keys(transcript: Transcript): Markup {
   const facts = keyFacts(transcript)
-  if (facts.length === 0)
-    return html`<h2>Keys</h2>
-      <p>No key is known.</p>`
-  return html` <h2>Keys</h2>
-    <table>
-      <caption>
-        State at the end of the ceremony, with key check values
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">Key</th>
-          <th scope="col">Role, token</th>
-          <th scope="col">State</th>
-          <th scope="col">Check value</th>
-          <th scope="col">CKA_ID</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${facts.map(
-          ({ name, role, token, id, state, kcv, method, here }) =>
-            html`<tr>
-              <th scope="row">${name}</th>
-              <td>${role}, ${token}</td>
-              <td>${STATES[state]}${here ? '' : ', from before'}</td>
-              <td><span class="mono">${kcv}</span> <span class="sub">${method}</span></td>
-              <td class="mono">${id}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>`
+  if (facts.length === 0) return block('Keys', html`<p>No key is known.</p>`)
+  return block(
+    'Keys',
+    table(
+      'State at the end of the ceremony',
+      ['Key', 'Role, token', 'State', 'Check value', 'CKA_ID'],
+      facts.map(({ name, role, token, id, state, kcv, method, here }) => [
+        name,
+        `${role}, ${token}`,
+        `${STATES[state] ?? state}${here ? '' : ', from before'}`,
+        html`${mono(shortValue(kcv))} <span class="sub">${method}</span>`,
+        mono(id),
+      ]),
+    ),
+  )
 }
 
 function copies(transcript: Transcript): Markup {
   const facts = copyFacts(transcript)
   const left = residuals(transcript)
-  return html` <h2>Copies and what stays behind</h2>
-    ${facts.length === 0 ? html`<p>No wrapped copy of any key is known.</p>` : ''}
-    ${
-      facts.length > 0
-        ? html`<table>
-            <caption>
-              Wrapped copies known to this line of ceremonies
-            </caption>
-            <thead>
-              <tr>
-                <th scope="col">Copy of</th>
-                <th scope="col">File and SHA-256</th>
-                <th scope="col">Opens with</th>
-                <th scope="col">State</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${facts.map(
-                ({ key, output, sha256, keks, useless }) =>
-                  html`<tr>
-                    <th scope="row">${key}</th>
-                    <td>${output}<br /><span class="mono">${sha256}</span></td>
-                    <td>${keks.join(' and ')}</td>
-                    <td>
-                      ${useless ? 'useless: a key that opens it is destroyed' : 'can be opened'}
-                    </td>
-                  </tr>`,
-              )}
-            </tbody>
-          </table>`
-        : ''
-    }
-    ${
-      left.length > 0
-        ? html`<ul>
-            ${left.map((item) => html`<li>${item}</li>`)}
-          </ul>`
-        : ''
-    }`
+  return block(
+    'Copies and what stays behind',
+    facts.length === 0
+      ? html`<p>No wrapped copy of any key is known.</p>`
+      : table(
+          'Wrapped copies known to this line of ceremonies',
+          ['Copy of', 'File, SHA-256', 'Opens with', 'State'],
+          facts.map(({ key, output, sha256, keks, useless }) => [
+            key,
+            html`${output} ${mono(sha256)}`,
+            keks.join(' and '),
+            useless ? 'useless: a key that opens it is destroyed' : 'can be opened',
+          ]),
+        ),
+    left.length === 0
+      ? ''
+      : html`<ul>
+          ${left.map((item) => html`<li>${item}</li>`)}
+        </ul>`,
+  )
+}
+
+function notes(warnings: readonly string[]): Markup | string {
+  if (warnings.length === 0) return ''
+  const items = warnings.map((warning) => html`<li>${warning}</li>`)
+  return block(
+    'What a reader must know',
+    html`<ul>
+      ${items}
+    </ul>`,
+  )
 }
 
 /** The first sheet. */
 export function pageOne(verification: Verification, transcript: Transcript, badge: Badge): Markup {
-  const { warnings, mode } = verification
   const rehearsal =
-    mode === 'rehearsal'
+    verification.mode === 'rehearsal'
       ? html`<p class="notice">
           Rehearsal. No production key was touched, and this can never pass as production.
         </p>`
       : ''
-  return html`<section>
-    <p class="kicker">Key ceremony report</p>
+  return html`<p class="kicker">Key ceremony report</p>
     <h1>${transcript.plan.title}</h1>
     ${rehearsal} ${verdict(verification, transcript)} ${dualControl(transcript, badge)}
     ${identity(transcript)} ${people(verification, transcript)} ${hsm(transcript, badge)}
-    ${keys(transcript)} ${copies(transcript)}
-    ${
-      warnings.length > 0
-        ? html`<h2>What a reader must know</h2>
-            <ul>
-              ${warnings.map((warning) => html`<li>${warning}</li>`)}
-            </ul>`
-        : ''
-    }
-  </section>`
+    ${keys(transcript)} ${copies(transcript)} ${notes(verification.warnings)}`
 }

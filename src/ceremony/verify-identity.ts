@@ -199,6 +199,10 @@ const APART: readonly (readonly [Role, Role])[] = [
   ['security-officer', 'custodian'],
 ]
 
+/** Canonical JSON has lost the order in which the binding's author wrote the people. */
+const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
+  a.id < b.id ? -1 : 1
+
 /** CER-PEOPLE-1. */
 export function checkPeople(transcript: Transcript): Answer {
   const { open, binding, plan, roster, rosterText } = transcript
@@ -208,7 +212,7 @@ export function checkPeople(transcript: Transcript): Answer {
     principal,
     roles: [...roles],
   }))
-  if (!sameJson(people, open.people)) {
+  if (!sameJson(people.sort(byId), [...open.people].sort(byId))) {
     refute('the people are not those of the binding', { entry: open.seq })
   }
   if (digestOf(rosterText) !== open.rosterSha256 || open.rosterSha256 !== binding.roster.sha256) {

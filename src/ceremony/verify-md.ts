@@ -28,9 +28,17 @@ export interface GuideFacts {
   /** Time the people's keys must have been valid at, RFC 3339 UTC. */
   readonly time: string
   readonly roster: string
-  readonly vkey: string | undefined
+  /** The log key as the bundle has it. */
+  readonly keyFiles: readonly { readonly path: string; readonly text: string }[]
   readonly signers: readonly GuideSigner[]
 }
+
+/** A word for a POSIX shell; a principal may hold characters the shell would act on. */
+const word = (text: string): string =>
+  /^[A-Za-z0-9][A-Za-z0-9._@+-]*$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
+
+/** Text from plan and binding without characters Markdown would act on. */
+const plain = (text: string): string => text.replaceAll(/[^\p{L}\p{M}\p{N} .,:;()/'’+&-]/gu, '?')
 
 const sh = (...lines: string[]): string => ['```sh', ...lines, '```'].join('\n')
 
@@ -62,8 +70,8 @@ function hsmSection({ algorithm, hsmSize, size }: GuideFacts): string {
     return [
       `\`${BUNDLE.body}\` is the text of the signed note \`${BUNDLE.checkpoint}\` (C2SP tlog-checkpoint); \`${BUNDLE.signature}\` is the raw signature of the key in the HSM.`,
       sh(
-        `sed '/^$/,$d' ${BUNDLE.checkpoint} | cmp - ${BUNDLE.body}`,
-        `cmp ${BUNDLE.checkpoint} ${BUNDLE.log}/checkpoint`,
+        `sed '/^$/,$d' ${BUNDLE.checkpoint} | cmp - ${BUNDLE.body} &&`,
+        `cmp ${BUNDLE.checkpoint} ${BUNDLE.log}/checkpoint &&`,
         openssl,
       ),
     ].join('\n\n')
@@ -71,9 +79,9 @@ function hsmSection({ algorithm, hsmSize, size }: GuideFacts): string {
   return [
     `**The token was gone when this transcript ended.** It signed the first ${hsmSize} entries; the ${size - hsmSize} after them stand on the people’s signatures alone.`,
     sh(
-      'tmp=$(mktemp -d)',
-      `sed '/^$/,$d' ${BUNDLE.checkpoint} > "$tmp/body"`,
-      `sed -n 's/^— [^ ]* //p' ${BUNDLE.checkpoint} | base64 -d | tail -c +5 > "$tmp/sig"`,
+      'tmp=$(mktemp -d) &&',
+      `sed '/^$/,$d' ${BUNDLE.checkpoint} > "$tmp/body" &&`,
+      `sed -n 's/^— [^ ]* //p' ${BUNDLE.checkpoint} | base64 -d | tail -c +5 > "$tmp/sig" &&`,
       openssl,
     ),
   ].join('\n\n')
@@ -94,9 +102,9 @@ function peopleSection({ signers, time }: GuideFacts): string {
   if (signers.length === 0) return 'Nobody has signed this transcript yet.'
   const blocks = signers.map(({ id, name, principal }) =>
     [
-      `${name} (\`${id}\`):`,
+      `Signature of ${plain(name)} (\`${id}\`):`,
       sh(
-        `ssh-keygen -Y verify -f "\${ROSTER:-${BUNDLE.roster}}" -I ${principal} \\`,
+        `ssh-keygen -Y verify -f "\${ROSTER:-${BUNDLE.roster}}" -I ${word(principal)} \\`,
         `  -n keyrite-checkpoint -O verify-time=${sshTime(time)} \\`,
         `  -s ${signaturePath(id)} < ${BUNDLE.body}`,
       ),
@@ -108,21 +116,17 @@ function peopleSection({ signers, time }: GuideFacts): string {
   ].join('\n\n')
 }
 
-function anchors(facts: GuideFacts): string {
-  const rows = [
-    `- \`${BUNDLE.roster}\`, the people’s keys. SHA-256 \`${digest(facts.roster)}\`:`,
-    '',
-    words(sha256(utf8(facts.roster))),
-  ]
-  if (facts.vkey !== undefined) {
-    rows.push(
-      '',
-      `- \`${BUNDLE.vkey}\` and \`${BUNDLE.hsmKey}\`, the log key in the HSM, the first as a C2SP verifier key. SHA-256 of \`${BUNDLE.vkey}\` \`${digest(`${facts.vkey}\n`)}\`:`,
-      '',
-      words(sha256(utf8(`${facts.vkey}\n`))),
-    )
-  }
-  return rows.join('\n')
+function anchor(path: string, what: string, text: string): string {
+  return `\`${path}\`, ${what}. SHA-256 \`${digest(text)}\`:\n\n${words(sha256(utf8(text)))}`
+}
+
+function anchors({ roster, keyFiles }: GuideFacts): string {
+  return [
+    anchor(BUNDLE.roster, 'the people’s keys', roster),
+    ...keyFiles.map(({ path, text }) =>
+      anchor(path, path === BUNDLE.vkey ? 'the HSM’s log key (C2SP)' : 'the same key (PEM)', text),
+    ),
+  ].join('\n\n')
 }
 
 /** Text of VERIFY.md. */
@@ -132,7 +136,7 @@ export function verifyGuide(facts: GuideFacts): string {
     facts.mode === 'rehearsal' ? '**This is a rehearsal. No production key was touched.**\n\n' : ''
   return `# How to check this bundle without keyrite
 
-${rehearsal}Ceremony: ${title}
+${rehearsal}Ceremony: ${plain(title)}
 Transcript: \`${origin}\`, ${size} entries
 Root: \`${toHex(root)}\`
 
@@ -143,8 +147,8 @@ names). No HSM, no network. Run each block in this directory; each exits with 0 
 
 ## 1. What you must have from elsewhere
 
-A bundle cannot vouch for itself: whoever makes one can also make keys. Compare these two with copies
-you got by another way (the printed script, an earlier bundle, the people themselves by telephone):
+A bundle cannot vouch for itself: whoever makes one can also make keys. Compare these with copies you
+got by another way (the printed script, an earlier bundle, the people themselves by telephone):
 
 ${anchors(facts)}
 
@@ -156,7 +160,7 @@ Nothing was added, and nothing is a link:
 
 ${sh(
   `! { cut -c67- ${BUNDLE.sums}; find . -type f ! -path ./${BUNDLE.sums} -printf '%P\\n'; } \\`,
-  '  | LC_ALL=C sort | uniq -u | grep .',
+  '  | LC_ALL=C sort | uniq -u | grep . &&',
   '! find . ! -type f ! -type d | grep .',
 )}
 
