@@ -41,14 +41,15 @@ const heading = (text: string): string[] => ['', text.toUpperCase()]
 const list = (names: readonly string[]): string => (names.length === 0 ? '-' : names.join(' '))
 
 function moduleLines({ module, shutdown }: DoctorReport): string[] {
+  const fact = (name: string, value: string) => field(name, value, 2, 16)
   return [
     'MODULE',
-    ...field('file', module.path),
-    ...field('sha256', module.sha256, 2, 14),
-    ...field('library', `${module.libraryDescription} ${module.libraryVersion}`),
-    ...field('manufacturer', module.manufacturerId),
-    ...field('Cryptoki', module.cryptokiVersion),
-    ...(shutdown === 'clean' ? [] : field('! SHUTDOWN', shutdown)),
+    ...fact('file', module.path),
+    ...fact('sha256', module.sha256),
+    ...fact('library', `${module.libraryDescription} ${module.libraryVersion}`),
+    ...fact('manufacturer', module.manufacturerId),
+    ...fact('Cryptoki', module.cryptokiVersion),
+    ...(shutdown === 'clean' ? [] : fact('! SHUTDOWN', shutdown)),
   ]
 }
 
@@ -109,7 +110,7 @@ function rowLines(row: EnforcementRow): string[] {
   if (row.verdict !== 'not enforced') return [...head, ...seen]
   return [
     ...head,
-    ...paragraph(`-> ${row.observed}; the standard says: ${row.expected}`, 16),
+    ...paragraph(`-> ${row.observed} (standard: ${row.expected})`, 16),
     ...paragraph(`${row.severity}: ${row.consequence}`, 16),
   ]
 }

@@ -123,7 +123,7 @@ export const LIFECYCLE_ATTACKS: readonly Attack[] = [
     id: 'operation-outlives-key',
     attribute: '-',
     attack: 'go on with an encryption that was begun before C_DestroyObject',
-    expected: 'the standard leaves it open',
+    expected: 'left open',
     severity: 'note',
     holds: 'destroying a key ends the operations that use it',
     broken: 'an open operation outlives its key: close all sessions after zeroising one',

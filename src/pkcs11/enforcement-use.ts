@@ -145,7 +145,7 @@ export const USE_ATTACKS: readonly Attack[] = [
   },
   {
     id: 'copy-widens-usage',
-    attribute: 'MODIFIABLE',
+    attribute: 'COPYABLE',
     attack: 'copy a key with MODIFIABLE=false and ENCRYPT changed to true',
     expected: 'CKR_ATTRIBUTE_READ_ONLY',
     severity: 'warning',

@@ -167,7 +167,7 @@ export const WRAPPING_ATTACKS: readonly Attack[] = [
     id: 'unwrap-default',
     attribute: 'SENSITIVE',
     attack: 'unwrap a key without SENSITIVE and EXTRACTABLE in the template',
-    expected: 'the token chooses',
+    expected: 'left open',
     severity: 'note',
     needs: 'nothing',
     holds: 'a template that forgets both attributes still makes a protected key',
