@@ -87,6 +87,27 @@ function checkPublicKey(name: string, { kcv, publicKey }: LedgerKey): void {
   }
 }
 
+/** Objects that an interrupted step made and the recorded state does not list. */
+function strays(transcript: Transcript): string[] {
+  const ids = new Set(
+    entriesOf(transcript, 'ledger').flatMap(({ ledger }) =>
+      Object.values(ledger.keys).map(({ id }) => id),
+    ),
+  )
+  const gone = new Set(
+    effects(transcript)
+      .filter(({ op }) => op === 'C_DestroyObject')
+      .map(({ ckaId }) => ckaId),
+  )
+  return effects(transcript)
+    .filter(({ op, ckaId }) => MAKES.has(op) && ckaId !== undefined && !gone.has(ckaId))
+    .filter(({ ckaId }) => !ids.has(ckaId ?? ''))
+    .map(
+      ({ seq, ckaId }) =>
+        `Entry ${seq} made an object (CKA_ID ${ckaId ?? ''}) that no recorded state lists; it may still be on its token.`,
+    )
+}
+
 /** KEY-STATE-1. */
 export function checkKeyStates(transcript: Transcript): Answer {
   const { ledger, plan, outcome, open } = transcript
@@ -99,7 +120,12 @@ export function checkKeyStates(transcript: Transcript): Answer {
   const states = Object.values(ledger.keys).map(({ state }) => state)
   const present = states.filter((state) => state !== 'destroyed').length
   const summary = `${count(present, 'key')} present, ${states.length - present} destroyed`
-  if (outcome !== 'complete') return `${summary}; the plan’s end state was not reached`
+  if (outcome !== 'complete') {
+    return {
+      detail: `${summary}; the plan’s end state was not reached`,
+      warnings: strays(transcript),
+    }
+  }
   for (const [name, planned] of Object.entries(plan.keys)) {
     const key = ledger.keys[name]
     const want = planned.end === 'present' ? 'present' : 'destroyed'
@@ -130,10 +156,17 @@ export async function checkCopies(transcript: Transcript): Promise<Answer> {
       .map(({ seq }) => digestIn(resultsByIntent(transcript).get(seq)?.data)),
   )
   const planned = new Set(Object.values(plan.outputs).map(({ file }) => file))
-  for (const { output, sha256: digest, key } of made) {
+  for (const { output, sha256: digest, key, kek, outer } of made) {
     if (!recorded.has(digest)) refute(`no entry made the wrapped copy ${output}`, { got: digest })
     if (ledger.keys[key] === undefined)
       refute(`${output} is a copy of an unknown key`, { got: key })
+    const homes = [kek, outer].map((name) => ledger.keys[name]?.token)
+    if (homes.includes(undefined) || homes[0] === homes[1]) {
+      refute(`wrapped copy ${output} does not need two tokens`, {
+        expected: `${kek} and ${outer} on different tokens`,
+        got: homes.map((token) => token ?? 'unknown').join(', '),
+      })
+    }
     const path = `${BUNDLE.artefacts}/${output}`
     const found = bundle.has(path) ? toHex(sha256(await bundle.read(path))) : 'no such file'
     if (found !== digest) {

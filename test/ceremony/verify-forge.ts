@@ -5,13 +5,12 @@
  */
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Log, openLog } from '../../src/audit/index.ts'
 import { sha256, toBase64, toHex, utf8 } from '../../src/bytes.ts'
 import { canonicalDigest } from '../../src/canonical.ts'
-import { attest } from '../../src/ceremony/attest.ts'
 import type { Binding } from '../../src/ceremony/binding.ts'
 import { bundlePaths, createBundle, writeArtefact } from '../../src/ceremony/bundle.ts'
 import { dualControlLevel } from '../../src/ceremony/dual-control.ts'
@@ -29,6 +28,7 @@ import {
   type Commitments,
   type Intent,
   type SshSigner,
+  type SshsigNamespace,
   intentDigest,
   keyFileSigner,
   makeIntent,
@@ -249,12 +249,25 @@ export async function forge(
   const vkey = formatVerifierKey(noteVerifier(name, logSigner.algorithm, logSigner.publicKey))
   const hasKey = forgery.tokenGone !== true || forgery.signAfter !== undefined
   await finishBundle({ dir, ...(hasKey ? { vkey } : {}) })
-  for (const person of forgery.sign ?? ['alice', 'bob', 'wendy']) {
+  await signAll(dir, troupe, forgery.sign ?? ['alice', 'bob', 'wendy'])
+  return { vkey }
+}
+
+/** Signatures on the final checkpoint by people who do not look first, unlike `attest`. */
+export async function signAll(
+  dir: string,
+  troupe: Troupe,
+  people: readonly string[],
+  namespace: SshsigNamespace = 'keyrite-checkpoint',
+): Promise<void> {
+  const message = new Uint8Array(readFileSync(join(dir, 'checkpoint.txt')))
+  for (const person of people) {
     const signer = troupe.signers.get(person)
     if (signer === undefined) throw new RangeError(person)
-    await attest({ dir, person, signer, at: new Date(now) })
+    const signature = await signer.sign(namespace, message)
+    writeFileSync(join(dir, 'signatures', `${person}.sshsig`), signature)
   }
-  return { vkey }
+  await finishBundle({ dir })
 }
 
 const title = (id: string): string => `${id.charAt(0).toUpperCase()}${id.slice(1)} Example`
