@@ -147,7 +147,7 @@ export async function makeCast(options: {
       const principal = `${id}@${organisation}`
       const person: Person = {
         id,
-        name: id[0]?.toUpperCase() + id.slice(1),
+        name: id.charAt(0).toUpperCase() + id.slice(1),
         principal,
         roles: [role],
       }

@@ -6,7 +6,7 @@ type LoggedError = EntryOf<'ceremony.abort'>['error']
 
 /** An error as it may be written down: a foreign error's message could hold anything, so it stays out. */
 export function asKeyriteError(error: unknown): KeyriteError {
-  if (error instanceof KeyriteError) return error
+  if (error instanceof KeyriteError) return error as KeyriteError
   if (error instanceof Error && error.name === 'AbortError') {
     return new PolicyError('ABORTED', 'CER-CLOSE-1', 'somebody in the room aborted the ceremony', {
       cause: error,

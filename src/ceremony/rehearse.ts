@@ -4,10 +4,11 @@
  * origin, so that a rehearsal never passes as production.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 
 import { sha256, toHex, utf8 } from '../bytes.ts'
+import { ConfigError } from '../errors.ts'
 import type { Hsm } from '../pkcs11/index.ts'
 import type { Clock, Random } from '../ports.ts'
 import type { Binding } from './binding.ts'
@@ -54,14 +55,30 @@ export async function planOrder(
   files: readonly string[],
 ): Promise<{ file: string; loaded: LoadedPlan }[]> {
   const ordered = new Map<string, LoadedPlan>()
-  const visit = async (file: string): Promise<void> => {
+  const visit = async (file: string, within: readonly string[]): Promise<void> => {
     const path = resolve(file)
     if (ordered.has(path)) return
-    const loaded = loadPlan(await readFile(path, 'utf8'), file)
-    for (const before of loaded.plan.after) await visit(join(dirname(path), before))
+    const from = within.at(-1)
+    if (within.includes(path)) {
+      throw new ConfigError('plans come after each other in a circle', {
+        where: `${from ?? path}: after`,
+        got: [...within, path].map((each) => basename(each)).join(' → '),
+      })
+    }
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+      throw new ConfigError('a plan cannot be read', {
+        where: from === undefined ? file : `${from}: after`,
+        expected: path,
+        cause,
+      })
+    })
+    const loaded = loadPlan(text, file)
+    for (const before of loaded.plan.after) {
+      await visit(join(dirname(path), before), [...within, path])
+    }
     ordered.set(path, loaded)
   }
-  for (const file of files) await visit(file)
+  for (const file of files) await visit(file, [])
   return [...ordered].map(([file, loaded]) => ({ file, loaded }))
 }
 
@@ -125,7 +142,7 @@ export async function rehearse(options: RehearseOptions): Promise<Rehearsed[]> {
       ? stringify(DEFAULT_POLICY)
       : await readFile(options.policy, 'utf8')
   await writeFile(policyFile, policyText)
-  const { policy } = loadPolicy(policyText, policyFile)
+  loadPolicy(policyText, policyFile)
   const digests = {
     roster: toHex(sha256(utf8(cast.roster))),
     policy: toHex(sha256(utf8(policyText))),
@@ -141,8 +158,6 @@ export async function rehearse(options: RehearseOptions): Promise<Rehearsed[]> {
     const outcome = await run({
       plan: loaded,
       binding: loadBinding(await readFile(bindingFile, 'utf8'), bindingFile),
-      policy,
-      roster: cast.roster,
       dir: join(workDir, loaded.plan.ceremony),
       room,
       hsm,

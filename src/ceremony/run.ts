@@ -2,9 +2,11 @@
  * Runs a plan. Everything is checked before the first token is touched; every step is recorded; a failure
  * of any step ends the ceremony in a truthful abort.
  */
+import { readFile } from 'node:fs/promises'
+
 import { sha256, toHex, utf8 } from '../bytes.ts'
 import { canonicalDigest } from '../canonical.ts'
-import { PolicyError } from '../errors.ts'
+import { ConfigError, PolicyError } from '../errors.ts'
 import { openLog } from '../audit/index.ts'
 import type { Hsm } from '../pkcs11/index.ts'
 import type { Clock, Random } from '../ports.ts'
@@ -12,7 +14,7 @@ import { parseAllowedSigners } from '../quorum/index.ts'
 import type { Json } from '../types.ts'
 import { performStep } from './actions/index.ts'
 import { recordRefusal } from './approvals.ts'
-import type { Binding, LoadedBinding } from './binding.ts'
+import type { Binding, LoadedBinding, PinnedFile } from './binding.ts'
 import { checkBinding } from './binding-check.ts'
 import { bundlePaths, createBundle, writeFileDurable } from './bundle.ts'
 import { type CeremonyOutcome, abortCeremony, completeCeremony } from './close.ts'
@@ -21,7 +23,7 @@ import type { Ledger } from './entries.ts'
 import { emptyLedger, openJournal } from './journal.ts'
 import { lint } from './lint.ts'
 import type { LoadedPlan, Plan } from './plan.ts'
-import type { Policy } from './policy.ts'
+import { type Policy, loadPolicy } from './policy.ts'
 import { printScript } from './print.ts'
 import { previousLedger } from './previous.ts'
 import { holdReserve } from './reserve.ts'
@@ -43,10 +45,8 @@ export interface RunPorts {
 /** Inputs of {@link run}. */
 export interface RunOptions extends RunPorts {
   readonly plan: LoadedPlan
+  /** Names the policy file and the roster, each with its digest. */
   readonly binding: LoadedBinding
-  readonly policy: Policy
-  /** Text of `allowed_signers`. */
-  readonly roster: string
   /** Bundle directory; must not exist. */
   readonly dir: string
 }
@@ -75,38 +75,35 @@ export function identify(
   }
 }
 
-function refuseUnlessReviewed({
-  plan,
-  binding: { resolved: binding },
-  policy,
-  roster,
-}: RunOptions): void {
-  const findings = lint(plan.plan, plan.source, { policy, binding }).filter(
+/** Text of a file the binding pins; throws BINDING_MISMATCH when it is another file, ConfigError when missing. */
+async function readPinned({ file, sha256: expected }: PinnedFile, what: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError(`the ${what} cannot be read`, { where: file, cause })
+  })
+  const got = toHex(sha256(utf8(text)))
+  if (got === expected) return text
+  throw new PolicyError('BINDING_MISMATCH', 'CER-BINDING-1', `the ${what} is not the bound one`, {
+    where: file,
+    expected,
+    got,
+    hint: `review the ${what}, then put its digest into the binding`,
+  })
+}
+
+/** Lint has the last word before anything happens; throws LINT_FAILED with the first error. */
+function refuseUnlessClean({ plan, source }: LoadedPlan, policy: Policy, binding: Binding): void {
+  const errors = lint(plan, source, { policy, binding }).filter(
     ({ severity }) => severity === 'error',
   )
-  const [first] = findings
+  const [first] = errors
   if (first !== undefined) {
-    throw new PolicyError(
-      'LINT_FAILED',
-      first.rule,
-      `the plan has ${findings.length} lint errors`,
-      {
-        where: `line ${first.line}, column ${first.column}`,
-        got: first.message,
-        hint: 'keyrite ceremony lint lists all findings',
-      },
-    )
-  }
-  checkBinding(plan.plan, binding)
-  const rosterSha256 = toHex(sha256(utf8(roster)))
-  if (rosterSha256 !== binding.roster.sha256) {
-    throw new PolicyError('BINDING_MISMATCH', 'CER-BINDING-1', 'the roster is not the bound one', {
-      where: binding.roster.file,
-      expected: binding.roster.sha256,
-      got: rosterSha256,
-      hint: 'review the roster, then put its digest into the binding',
+    throw new PolicyError('LINT_FAILED', first.rule, `the plan has ${errors.length} lint errors`, {
+      where: `line ${first.line}, column ${first.column}`,
+      got: first.message,
+      hint: 'keyrite ceremony lint lists all findings',
     })
   }
+  checkBinding(plan, binding)
 }
 
 /** The module file and the tokens must be the ones the binding names. */
@@ -149,9 +146,11 @@ export async function refuseUnlessBound(
 
 /** Runs a reviewed plan from the start; throws only before anything was written. */
 export async function run(options: RunOptions): Promise<CeremonyOutcome> {
-  const { plan, policy, roster, dir, room, hsm, clock, random, observe } = options
+  const { plan, dir, room, hsm, clock, random, observe } = options
   const binding = options.binding.resolved
-  refuseUnlessReviewed(options)
+  const roster = await readPinned(binding.roster, 'roster')
+  const { policy } = loadPolicy(await readPinned(binding.policy, 'policy'), binding.policy.file)
+  refuseUnlessClean(plan, policy, binding)
   const before = await previousLedger(plan.plan, binding)
   const ledger = before?.ledger ?? emptyLedger()
   await refuseUnlessBound({ plan: plan.plan, binding, ledger }, hsm)
@@ -162,9 +161,9 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
 
   await createBundle({
     dir,
-    plan: plan.plan as unknown as Json,
-    binding: options.binding.binding as unknown as Json,
-    policy: policy as unknown as Json,
+    plan: plan.plan,
+    binding: options.binding.binding,
+    policy: policy,
     roster,
   })
   const paths = bundlePaths(dir)
@@ -216,7 +215,7 @@ export async function perform(ceremony: Ceremony): Promise<CeremonyOutcome> {
   let current = ''
   try {
     room.show([
-      `${plan.title}`,
+      plan.title,
       `plan ${ceremony.identity.planSha256}`,
       `log ${ceremony.identity.origin}`,
     ])

@@ -16,7 +16,7 @@ export function stepArgs(plan: Plan, step: Step): JsonObject {
       Object.entries(table ?? {}).filter(([name]) => names.has(name)),
     ) as unknown as JsonObject
   return {
-    step: step as unknown as JsonObject,
+    step: step,
     keys: referred(keys),
     outputs: referred(outputs),
     inputs: referred(inputs),

@@ -105,11 +105,10 @@ export function addRunCommands(group: Command, dispatch: Dispatch): void {
     async run(invocation) {
       const { args, options, output } = invocation
       const { run } = await import('../ceremony/index.ts')
-      const { plan, binding, policy } = await readPlanFiles(args[0] ?? '', options)
-      if (binding === undefined || policy === undefined) {
+      const { plan, binding } = await readPlanFiles(args[0] ?? '', options)
+      if (binding === undefined) {
         throw new ConfigError('a ceremony needs a binding', { where: '--binding' })
       }
-      const roster = await readText(binding.resolved.roster.file, 'a roster (allowed_signers)')
       const dir = resolve(options.out)
       if (binding.binding.mode === 'rehearsal') {
         output.side.print('REHEARSAL: every entry of the transcript says so; it proves nothing.', {
@@ -118,7 +117,7 @@ export function addRunCommands(group: Command, dispatch: Dispatch): void {
       }
       printSteps(output, plan)
       return inRoom(invocation, binding, options.detached ?? dirname(dir), (ports) =>
-        run({ plan, binding, policy: policy.policy, roster, dir, ...ports }),
+        run({ plan, binding, dir, ...ports }),
       )
     },
   })

@@ -70,7 +70,8 @@ async function mustFail(attempt: string, use: () => Promise<unknown>): Promise<F
       return { attempt, outcome: `${error.fn}: ${error.rv}`, evidence: 'hsm-enforced' }
     }
     if (error instanceof KeyriteError) {
-      return { attempt, outcome: error.code, evidence: 'module-reported' }
+      const { code } = error as KeyriteError
+      return { attempt, outcome: code, evidence: 'module-reported' }
     }
     throw error
   }
@@ -85,7 +86,7 @@ async function mustFail(attempt: string, use: () => Promise<unknown>): Promise<F
 /** A use of the destroyed key that must fail. */
 export interface Attempt {
   readonly attempt: string
-  use(): Promise<unknown>
+  readonly use: () => Promise<unknown>
 }
 
 /**

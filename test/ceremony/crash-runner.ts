@@ -9,7 +9,6 @@ import {
   type WriteAheadPoint,
   loadBinding,
   loadPlan,
-  loadPolicy,
   resume,
   run,
 } from '../../src/ceremony/index.ts'
@@ -62,8 +61,6 @@ const outcome =
     : await run({
         plan: loadPlan(readFileSync(order.planFile, 'utf8'), order.planFile),
         binding,
-        policy: loadPolicy(readFileSync(binding.resolved.policy.file, 'utf8'), 'policy').policy,
-        roster: readFileSync(binding.resolved.roster.file, 'utf8'),
         dir: order.dir,
         ...ports,
       })

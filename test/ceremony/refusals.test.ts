@@ -17,7 +17,6 @@ import {
   type Room,
   loadBinding,
   loadPlan,
-  loadPolicy,
   rehearse,
   run,
   verify,
@@ -66,8 +65,6 @@ async function attempt(options: Attempt = {}): Promise<CeremonyOutcome> {
   return run({
     plan: loadPlan(options.planText?.(text) ?? text, planFile),
     binding,
-    policy: loadPolicy(readFileSync(binding.resolved.policy.file, 'utf8'), 'policy').policy,
-    roster: readFileSync(binding.resolved.roster.file, 'utf8'),
     dir: options.dir ?? join(workDir, `case-${cases}`),
     hsm,
     clock,

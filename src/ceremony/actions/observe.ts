@@ -62,11 +62,25 @@ async function tokenIdentity(ceremony: Ceremony, name: string, step: string): Pr
       got: token === undefined ? 'no such token' : `serial ${token.serial}`,
     })
   }
-  const { slotId: _slot, ...identity } = token
-  return { token: name, ...identity }
+  const { manufacturerId, model, firmwareVersion, hardwareVersion, flags } = token
+  const { serial: found } = token
+  return {
+    token: name,
+    label,
+    serial: found,
+    manufacturerId,
+    model,
+    firmwareVersion,
+    hardwareVersion,
+    flags,
+  }
 }
 
-async function listObjects(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
+async function listObjects(
+  ceremony: Ceremony,
+  name: string,
+  step: string,
+): Promise<JsonObject & { readonly root: string }> {
   const { token } = await openToken(ceremony, name, step)
   const objects = await token.inventory()
   return {
@@ -164,13 +178,13 @@ export async function record(
       const { key } = await ledgerKey(ceremony, step.with.key, step.id)
       const attributes = await key.attributes()
       return {
-        data: { key: step.with.key, uri: key.uri, attributes: attributes as unknown as Json },
+        data: { key: step.with.key, uri: key.uri, attributes: attributes },
         evidence: ['module-reported'],
       }
     }
     case 'token.inventory': {
       const data = await listObjects(ceremony, step.with.token, step.id)
-      show(ceremony, step, `inventory of ${step.with.token}`, String(data['root']))
+      show(ceremony, step, `inventory of ${step.with.token}`, data.root)
       return { data, evidence: ['module-reported'] }
     }
     case 'output.digest': {

@@ -25,7 +25,7 @@ function committed(ceremony: Ceremony, step: string, pin: 'user' | 'so'): Commit
   const entry = ceremony.journal
     .of('shares.committed', step)
     .findLast(({ commitments }) => commitments.pin === pin)
-  return entry?.commitments as Commitments | undefined
+  return entry?.commitments
 }
 
 const started = (ceremony: Ceremony, step: string, op: string): boolean =>
