@@ -11,6 +11,7 @@ import { type Dispatch, addCommand } from './command.ts'
 import { errorDocument, printError } from './error-text.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { createInterrupts } from './interrupts.ts'
+import { shortPath } from './person-signer.ts'
 import { readText } from './read-input.ts'
 import { systemClock, systemRandom } from './system-ports.ts'
 import { bar, elapsedText } from './terminal-room.ts'
@@ -163,12 +164,12 @@ export function addRehearseCommand(group: Command, dispatch: Dispatch): void {
         printFields(
           output.text,
           [
-            ['bundle', outcome.dir],
+            ['bundle', shortPath(outcome.dir)],
             ['root', outcome.root],
           ],
           2,
         )
-        output.text.verbatim(`  keyrite ceremony verify ${outcome.dir} --rehearsal`)
+        output.text.verbatim(`  keyrite ceremony verify ${shortPath(outcome.dir)} --rehearsal`)
       }
       const failed = results.find(({ outcome }) => outcome.outcome !== 'complete')
       if (failed === undefined) return EXIT.ok

@@ -1,10 +1,24 @@
 /** How an error is told to a person: what, where, expected, got, hint. */
-import { KeyriteError, type Pkcs11Category, Pkcs11Error } from '../errors.ts'
+import { ConfigError, KeyriteError, type Pkcs11Category, Pkcs11Error } from '../errors.ts'
 import { UsageError } from './exit-code.ts'
 import type { Screen } from './screen.ts'
 
 /** What the machine-readable form of any error looks like. */
 export type ErrorDocument = Readonly<Record<string, string | number>>
+
+/** Faults that another path or permission cures. */
+const PATH_FAULTS: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'ENOTEMPTY',
+  'EPERM',
+  'EROFS',
+])
 
 /** Node's own file-system errors carry these fields. */
 type SystemError = Error & {
@@ -24,12 +38,17 @@ function isSystemError(error: unknown): error is SystemError {
 export function toKeyriteError(error: unknown): KeyriteError {
   if (error instanceof KeyriteError) return error as KeyriteError
   if (isSystemError(error)) {
-    return new KeyriteError('SYSTEM', `the operating system refused ${error.syscall}`, {
+    const detail = {
       where: error.path,
+      expected: 'a path that exists and that you may use',
       got: error.code,
-      hint: 'check that the path exists, that you may use it and that the disk is not full',
+      hint: 'check the path, its permissions and the space on its medium',
       cause: error,
-    })
+    }
+    const message = `the operating system refused ${error.syscall}`
+    return PATH_FAULTS.has(error.code)
+      ? new ConfigError(message, detail)
+      : new KeyriteError('SYSTEM', message, detail)
   }
   const kind = error instanceof Error ? error.constructor.name : typeof error
   return new KeyriteError('INTERNAL', 'keyrite itself failed', {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 
 import { wipe } from '../bytes.ts'
-import type { Key, ObjectRecord, Token } from '../pkcs11/index.ts'
+import type { AttributeRecord, Key, Token } from '../pkcs11/index.ts'
 import { type Dispatch, type Invocation, addCommand, addGroup } from './command.ts'
 import { type ModuleOptions, moduleOptions, openModule } from './module-option.ts'
 import { askSecret, personalQuestions } from './questions.ts'
@@ -43,14 +43,15 @@ async function withToken(
   }
 }
 
-const EXPORTABLE = ['SENSITIVE', 'EXTRACTABLE', 'NEVER_EXTRACTABLE', 'LOCAL'] as const
+/** The attributes people ask about first, and their column heads. */
+const COLUMNS = [
+  ['SENS', 'SENSITIVE'],
+  ['EXTR', 'EXTRACTABLE'],
+  ['NEVX', 'NEVER_EXTRACTABLE'],
+] as const
 
-/** The four flags people ask about first: set ones in upper case. */
-function flagText({ attributes }: ObjectRecord): string {
-  return EXPORTABLE.filter((name) => attributes[name] === true)
-    .join(' ')
-    .toLowerCase()
-}
+const yesNo = (attributes: AttributeRecord, name: string): string =>
+  attributes[name] === undefined ? '-' : attributes[name] === true ? 'yes' : 'no'
 
 const value = (item: unknown): string =>
   Array.isArray(item) ? item.join(' ') || '(none)' : String(item)
@@ -83,13 +84,14 @@ export function addKeyCommands(program: Command, dispatch: Dispatch): void {
         output.document({ evidence: 'module-reported', token: token.info, objects })
         if (objects.length === 0) output.text.print('no visible object')
         else {
-          const rows = objects.map((object) => [
-            object.class,
-            object.label,
-            object.id,
-            flagText(object),
+          const rows = objects.map(({ class: kind, label, id, attributes }) => [
+            kind,
+            label,
+            ...COLUMNS.map(([, name]) => yesNo(attributes, name)),
+            id,
           ])
-          printTable(output.text, ['CLASS', 'LABEL', 'ID', 'FLAGS'], rows)
+          const heads = COLUMNS.map(([head]) => head)
+          printTable(output.text, ['CLASS', 'LABEL', ...heads, 'ID'], rows)
         }
         output.text.print(`${objects.length} objects; evidence: module-reported`)
       })
