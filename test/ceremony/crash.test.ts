@@ -31,7 +31,7 @@ const CASES: readonly [plan: string, op: string][] = [
   ['generate-fpe-key', 'C_SetPIN'],
   ['wrap-for-distribution', 'key.wrap'],
   ['wrap-for-distribution', 'C_CopyObject'],
-  ['zeroise-key', 'C_DestroyObject'],
+  ['zeroise-distributed-key', 'C_DestroyObject'],
 ]
 
 const softhsm = softHsm()

@@ -3,6 +3,7 @@ import { wipe } from '../../bytes.ts'
 import { TokenError } from '../../errors.ts'
 import {
   type Attempt,
+  type Falsification,
   type KekOnToken,
   ZEROISE_RESIDUALS,
   falsifyZeroise,
@@ -20,6 +21,12 @@ import { openToken } from '../login.ts'
 import type { ActionStep } from '../plan.ts'
 import { destroyById, findById, knownKey, ledgerKey } from './key-state.ts'
 import { nestedSource } from './key-transport.ts'
+
+const DEAD_HANDLE: Falsification = {
+  attempt: 'the old handle, from a fresh session',
+  outcome: 'refused',
+  evidence: 'hsm-enforced',
+}
 
 type Copy = Ledger['copies'][number]
 
@@ -88,6 +95,7 @@ export async function zeroiseKey(
     const text = presented.get(copy.sha256)
     if (text !== undefined) attempts.push(unwrapAttempt(ceremony, copy, text, step.id))
   }
+  let destroyedHere = false
   await ceremony.wal.mutate(
     {
       step: step.id,
@@ -96,7 +104,9 @@ export async function zeroiseKey(
       ckaId: entry.id,
       evidence: ['module-reported'],
       call: async (approval) => {
+        // Returns only once the token has refused the old handles in a session that never saw them.
         await destroyById(token, entry.id, approval)
+        destroyedHere = true
         return null
       },
       inspect: async () => {
@@ -110,7 +120,7 @@ export async function zeroiseKey(
   // Opened again here: the ladder or a resume may have replaced the secret.
   const pin = pinDigits((await openToken(ceremony, entry.token, step.id)).secret)
   try {
-    const falsification = await falsifyZeroise(
+    const found = await falsifyZeroise(
       {
         modulePath: ceremony.hsm.info.path,
         tokenUri: tokenUri(ceremony, entry.token),
@@ -120,6 +130,7 @@ export async function zeroiseKey(
       pin,
       attempts,
     )
+    const falsification: Falsification[] = destroyedHere ? [DEAD_HANDLE, ...found] : found
     const alive = ceremony.ledger.copies.filter(
       (copy) => copy.key === name && !isDead(ceremony, copy),
     )
@@ -138,7 +149,7 @@ export async function zeroiseKey(
           residuals: [...ZEROISE_RESIDUALS],
         },
       },
-      ['hsm-enforced', 'module-reported'],
+      [...new Set(falsification.map(({ evidence }) => evidence))],
     )
   } finally {
     wipe(pin)
