@@ -66,7 +66,7 @@ function alreadyLoggedIn(info: TokenInfo, cause?: unknown): TokenError {
 /** At most what the caller wants and the token has, less the login session. */
 function poolMax({ raw }: PresentToken, wanted: number): number {
   const limits = [raw.maxSessionCount, raw.maxRwSessionCount].filter((n) => n !== undefined)
-  return Math.max(1, Math.min(wanted, ...limits.map((n) => n - 1)))
+  return Math.min(wanted, ...limits.map((n) => Math.max(1, n - 1)))
 }
 
 /** Opens the connection; `login` absent: a public one. */
@@ -231,6 +231,8 @@ export async function connect(
           )
         } catch (error) {
           if (!isRecoverable(error)) throw error
+          // Not a lost login: this connection never had one that may do it.
+          if (error.retry === 'relogin' && user !== 'user') throw error
           const another = error.retry === 'session' && attempt === 1 && on !== 'login'
           if (!another) await recover(at, firstStep(error))
           if (state.changed) {

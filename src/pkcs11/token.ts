@@ -18,7 +18,8 @@ import { lockedCopy, unwrapKwp, wrapKwp } from './transfer.ts'
 import type { Key, KeySpec, Token } from './types.ts'
 import { describeObject, keyClassOf, matchesToken, parseUri } from './uri.ts'
 
-const RANDOM_CHUNK = 0x10_0000
+/** NSS gives less than 64 KiB per call. */
+const RANDOM_CHUNK = 0x8000
 
 /** What one token's probes found; kept as long as the connection. */
 interface Capabilities {
@@ -245,10 +246,19 @@ export function createToken(connection: Connection, closed: () => void): Token {
         { on: 'login' },
       ),
 
-    initPin: (pin) =>
-      connection.run((place) => place.change(() => place.cryptoki.initPin(place.session, pin)), {
-        on: 'login',
-      }),
+    async initPin(pin) {
+      if (connection.user !== 'so') {
+        throw new TokenError('ARGUMENT_INVALID', 'only the security officer sets the user PIN', {
+          where: 'initPin',
+          expected: "a login with user: 'so'",
+          got: connection.user,
+        })
+      }
+      await connection.run(
+        (place) => place.change(() => place.cryptoki.initPin(place.session, pin)),
+        { on: 'login' },
+      )
+    },
 
     async [Symbol.asyncDispose]() {
       await connection.close()
