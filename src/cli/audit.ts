@@ -9,6 +9,7 @@ import { ConfigError, FormatError } from '../errors.ts'
 import { type NoteVerifier, parseVerifierKey } from '../note.ts'
 import { writeNew } from './ceremony-plan.ts'
 import { type Dispatch, addCommand, addGroup, wholeNumber } from './command.ts'
+import { auditLibrary } from './libraries.ts'
 import { readText } from './read-input.ts'
 import { printFields } from './table.ts'
 
@@ -112,7 +113,7 @@ export function addAuditCommands(program: Command, dispatch: Dispatch): void {
     ],
     options: trustOptions,
     async run({ args: [path = ''], options, output }) {
-      const { verifyLog, verifyProof } = await import('../audit/index.ts')
+      const { verifyLog, verifyProof } = await auditLibrary()
       const known = await trust(options)
       if (existsSync(path) && statSync(path).isFile()) {
         const proven = verifyProof(await readText(path, 'a proof'), known)
@@ -161,7 +162,7 @@ export function addAuditCommands(program: Command, dispatch: Dispatch): void {
         .requiredOption('--index <number>', 'entry, counted from 0', wholeNumber(0))
         .option('-o, --out <file>', 'where the proof goes; default: standard output'),
     async run({ args: [path = ''], options, output, io }) {
-      const { proveEntry } = await import('../audit/index.ts')
+      const { proveEntry } = await auditLibrary()
       const { index, out } = options
       const proof = await proveEntry(logDirectory(path), index, await trust(options))
       output.document({ index, ...(out === undefined ? { proof } : { file: out }) })

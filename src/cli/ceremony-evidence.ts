@@ -11,6 +11,7 @@ import type { SshSigner } from '../quorum/index.ts'
 import { type Dispatch, addCommand } from './command.ts'
 import { errorDocument } from './error-text.ts'
 import { EXIT } from './exit-code.ts'
+import { ceremonyLibrary } from './libraries.ts'
 import { type ModuleOptions, moduleOptions, openModule } from './module-option.ts'
 import type { Output } from './output.ts'
 import { signerFor } from './person-signer.ts'
@@ -115,7 +116,7 @@ export function addEvidenceCommands(group: Command, dispatch: Dispatch): void {
         .option('--pkcs11 <uri>', 'key on your own token')
         .option('--detached <dir>', 'put the text to sign there and wait for the signature'),
     async run({ args: [bundle = ''], options, output, io }) {
-      const { attest, formatVerification, verify } = await import('../ceremony/index.ts')
+      const { attest, formatVerification, verify } = await ceremonyLibrary()
       const dir = resolve(bundle)
       const bound = boundSigner(options)
       const first = await verify(dir)
@@ -163,7 +164,7 @@ export function addEvidenceCommands(group: Command, dispatch: Dispatch): void {
     ],
     options: trustOptions,
     async run({ args: [bundle = ''], options, output }) {
-      const { formatVerification, verify } = await import('../ceremony/index.ts')
+      const { formatVerification, verify } = await ceremonyLibrary()
       const dir = resolve(bundle)
       const verification = await verify(dir, await verifyOptions(options))
       output.document(documentOf(dir, verification))
@@ -180,7 +181,7 @@ export function addEvidenceCommands(group: Command, dispatch: Dispatch): void {
     options: (command) =>
       trustOptions(command).option('-o, --out <file>', 'where the page goes', 'report.html'),
     async run({ args: [bundle = ''], options, output }) {
-      const { reportHtml, verify } = await import('../ceremony/index.ts')
+      const { reportHtml, verify } = await ceremonyLibrary()
       const dir = resolve(bundle)
       const verification = await verify(dir, await verifyOptions(options))
       const file = resolve(options.out ?? 'report.html')

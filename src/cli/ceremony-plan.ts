@@ -11,6 +11,7 @@ import { toPgpWords } from '../pgp-words.ts'
 import { type Dispatch, addCommand } from './command.ts'
 import { expandDigest } from './digest-text.ts'
 import { EXIT } from './exit-code.ts'
+import { ceremonyLibrary } from './libraries.ts'
 import { readText } from './read-input.ts'
 import type { Screen } from './screen.ts'
 
@@ -28,7 +29,7 @@ export interface Reviewed {
 
 /** Reads a plan, and the binding and policy named beside it; the binding's own policy unless another is named. */
 export async function readPlanFiles(file: string, options: PlanOptions): Promise<Reviewed> {
-  const { loadBinding, loadPlan, loadPolicy } = await import('../ceremony/index.ts')
+  const { loadBinding, loadPlan, loadPolicy } = await ceremonyLibrary()
   const plan = loadPlan(await readText(file, 'a ceremony plan'), file)
   const binding =
     options.binding === undefined
@@ -74,7 +75,7 @@ export function addPlanCommands(group: Command, dispatch: Dispatch): void {
     ],
     options: planOptions,
     async run({ args: [file = ''], options, output }) {
-      const ceremony = await import('../ceremony/index.ts')
+      const ceremony = await ceremonyLibrary()
       const { plan, binding, policy } = await readPlanFiles(file, options)
       const findings = ceremony.lint(plan.plan, plan.source, {
         binding: binding?.binding,
@@ -106,7 +107,7 @@ export function addPlanCommands(group: Command, dispatch: Dispatch): void {
     options: (command) =>
       planOptions(command).option('-o, --out <dir>', 'where the two files go', '.'),
     async run({ args: [file = ''], options, output }) {
-      const { printScript } = await import('../ceremony/index.ts')
+      const { printScript } = await ceremonyLibrary()
       const { plan, binding } = await readPlanFiles(file, options)
       const script = await printScript(plan.plan, { digest: plan.digest, binding })
       const base = join(resolve(options.out), basename(file).replace(/\.ya?ml$/, ''))

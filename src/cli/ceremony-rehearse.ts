@@ -11,6 +11,7 @@ import { type Dispatch, addCommand } from './command.ts'
 import { errorDocument, printError } from './error-text.ts'
 import { EXIT, exitCodeOf } from './exit-code.ts'
 import { createInterrupts } from './interrupts.ts'
+import { ceremonyLibrary, pkcs11Library } from './libraries.ts'
 import { shortPath } from './person-signer.ts'
 import { readText } from './read-input.ts'
 import { systemClock, systemRandom } from './system-ports.ts'
@@ -98,10 +99,10 @@ export function addRehearseCommand(group: Command, dispatch: Dispatch): void {
         .option('-p, --policy <file>', 'policy; default: the built-in one'),
     async run({ args, options, output }) {
       const module = softHsmPath(options.module)
-      const { loadPlan, rehearse } = await import('../ceremony/index.ts')
+      const { loadPlan, rehearse } = await ceremonyLibrary()
       // Before anything is made: every plan can be read.
       for (const file of args) loadPlan(await readText(file, 'a ceremony plan'), file)
-      const { loadModule } = await import('../pkcs11/index.ts')
+      const { loadModule } = await pkcs11Library()
       const workDir = await newWorkDir(options.work)
       // SoftHSM2 reads its configuration's path from the environment, at C_Initialize.
       process.env['SOFTHSM2_CONF'] = await throwAwayTokens(workDir)

@@ -10,6 +10,7 @@ import { openRoom } from './ceremony-room.ts'
 import { type Dispatch, type Invocation, addCommand } from './command.ts'
 import { errorDocument, printError } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
+import { ceremonyLibrary, pkcs11Library } from './libraries.ts'
 import type { Output } from './output.ts'
 import { shortPath } from './person-signer.ts'
 import { readText } from './read-input.ts'
@@ -72,7 +73,7 @@ function printSteps({ side }: Output, { plan }: LoadedPlan): void {
 }
 
 async function readBinding(file: string): Promise<LoadedBinding> {
-  const { loadBinding } = await import('../ceremony/index.ts')
+  const { loadBinding } = await ceremonyLibrary()
   return loadBinding(await readText(file, 'a binding'), file)
 }
 
@@ -83,7 +84,7 @@ async function inRoom(
   detachedDir: string,
   use: (ports: RunPorts) => Promise<CeremonyOutcome>,
 ): Promise<ExitCode> {
-  const { loadModule } = await import('../pkcs11/index.ts')
+  const { loadModule } = await pkcs11Library()
   await using hsm = await loadModule(binding.resolved.module.path)
   using opened = openRoom({ output, io }, { binding: binding.resolved, hsm, detachedDir })
   const { room } = opened
@@ -104,7 +105,7 @@ export function addRunCommands(group: Command, dispatch: Dispatch): void {
         .requiredOption('-o, --out <dir>', 'bundle directory; must not exist'),
     async run(invocation) {
       const { args, options, output } = invocation
-      const { run } = await import('../ceremony/index.ts')
+      const { run } = await ceremonyLibrary()
       const { plan, binding } = await readPlanFiles(args[0] ?? '', options)
       if (binding === undefined) {
         throw new ConfigError('a ceremony needs a binding', { where: '--binding' })
@@ -132,7 +133,7 @@ export function addRunCommands(group: Command, dispatch: Dispatch): void {
       detachedOption(command).requiredOption('-b, --binding <file>', 'the same binding as before'),
     async run(invocation) {
       const { args, options } = invocation
-      const { resume } = await import('../ceremony/index.ts')
+      const { resume } = await ceremonyLibrary()
       const dir = resolve(args[0] ?? '')
       const binding = await readBinding(options.binding)
       return inRoom(invocation, binding, options.detached ?? dirname(dir), (ports) =>
@@ -154,7 +155,7 @@ export function addRunCommands(group: Command, dispatch: Dispatch): void {
         .requiredOption('--reason <text>', 'why; stands in the transcript, so no secrets'),
     async run(invocation) {
       const { args, options } = invocation
-      const { abort } = await import('../ceremony/index.ts')
+      const { abort } = await ceremonyLibrary()
       const dir = resolve(args[0] ?? '')
       const binding = await readBinding(options.binding)
       return inRoom(invocation, binding, options.detached ?? dirname(dir), (ports) =>

@@ -11,6 +11,7 @@ import { readVerifiers } from './audit.ts'
 import { printDigest } from './ceremony-plan.ts'
 import { type Dispatch, type Invocation, addCommand, addGroup } from './command.ts'
 import { EXIT } from './exit-code.ts'
+import { auditLibrary, ceremonyLibrary, quorumLibrary } from './libraries.ts'
 import { type ModuleOptions, moduleOptions, openModule } from './module-option.ts'
 import { askSecret, personalQuestions } from './questions.ts'
 import { readBytes, readText } from './read-input.ts'
@@ -30,7 +31,7 @@ async function openShareFile(
   { options, output, io }: Pick<Invocation<ShareOptions>, 'options' | 'output' | 'io'>,
   file: string,
 ): Promise<Share> {
-  const { openShare } = await import('../quorum/index.ts')
+  const { openShare } = await quorumLibrary()
   const bytes = await readBytes(file, 'a share file')
   const secret =
     options.identity === undefined
@@ -63,8 +64,8 @@ const shareFields = (share: Share): [string, string][] => [
 
 /** The commitments a bundle's signed log holds for this share's split. */
 async function commitmentsIn(bundle: string, vkey: string | undefined, share: Share) {
-  const { verifyLog } = await import('../audit/index.ts')
-  const { entrySchema } = await import('../ceremony/index.ts')
+  const { verifyLog } = await auditLibrary()
+  const { entrySchema } = await ceremonyLibrary()
   const verifiers = await readVerifiers(vkey ?? join(bundle, 'vkey'))
   const { entries } = await verifyLog(join(bundle, 'log'), { verifiers })
   const splits = entries.flatMap((line): Commitments[] => {
@@ -127,7 +128,7 @@ function addShareCommands(custodian: Command, dispatch: Dispatch): void {
         .option('--vkey <file>', "trusted verifier key of the log; default: the bundle's own"),
     async run(invocation) {
       const { args, options, output } = invocation
-      const { checkShare } = await import('../quorum/index.ts')
+      const { checkShare } = await quorumLibrary()
       const file = args[0] ?? ''
       const share = await openShareFile(invocation, file)
       try {
@@ -190,7 +191,7 @@ export function addCustodianCommands(program: Command, dispatch: Dispatch): void
         .requiredOption('--principal <name>', 'who you are in allowed_signers')
         .option('--label <label>', 'label of the key', 'approval'),
     async run({ options, output, io }) {
-      const { sshPublicKey } = await import('../quorum/index.ts')
+      const { sshPublicKey } = await quorumLibrary()
       const { label, principal } = options
       await using hsm = await openModule(options, io)
       // Fails before anybody types a PIN when there is no such token.
@@ -238,7 +239,7 @@ export function addCustodianCommands(program: Command, dispatch: Dispatch): void
     details: 'Exit 1 when two principals share a key, or a key is not bound to the two namespaces.',
     examples: ['custodian roster check ceremonies/allowed_signers'],
     async run({ args: [file = ''], output }) {
-      const { parseAllowedSigners } = await import('../quorum/index.ts')
+      const { parseAllowedSigners } = await quorumLibrary()
       const text = await readText(file, 'a roster (allowed_signers)')
       const signers = parseAllowedSigners(text, file)
       const faults = rosterFaults(signers)

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { wipe } from '../bytes.ts'
 import { type Dispatch, addCommand } from './command.ts'
 import { EXIT } from './exit-code.ts'
+import { pkcs11Library } from './libraries.ts'
 import { askSecret, personalQuestions } from './questions.ts'
 
 interface DoctorOptions {
@@ -32,7 +33,7 @@ export function addDoctorCommand(program: Command, dispatch: Dispatch): void {
           'for modules that need them at C_Initialize, e.g. NSS',
         ),
     async run({ args: [module = ''], options, output, io }) {
-      const { formatDoctorReport, runDoctor } = await import('../pkcs11/index.ts')
+      const { formatDoctorReport, runDoctor } = await pkcs11Library()
       const { token, libraryParameters } = options
       const pin =
         options.login === true

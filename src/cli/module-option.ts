@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 
 import { ConfigError } from '../errors.ts'
 import type { Hsm } from '../pkcs11/index.ts'
+import { pkcs11Library } from './libraries.ts'
 import type { Io } from './output.ts'
 
 /** Options added by {@link moduleOptions}. */
@@ -34,7 +35,7 @@ export function modulePath(options: ModuleOptions, io: Io): string {
 /** Loads the module; the caller disposes of it. */
 export async function openModule(options: ModuleOptions, io: Io): Promise<Hsm> {
   const path = modulePath(options, io)
-  const { loadModule } = await import('../pkcs11/index.ts')
+  const { loadModule } = await pkcs11Library()
   const { libraryParameters } = options
   return loadModule(path, libraryParameters === undefined ? {} : { libraryParameters })
 }

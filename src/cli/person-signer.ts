@@ -10,6 +10,7 @@ import type { BoundSigner, Person } from '../ceremony/index.ts'
 import { ConfigError } from '../errors.ts'
 import type { Hsm } from '../pkcs11/index.ts'
 import type { SshSigner } from '../quorum/index.ts'
+import { pkcs11Library, quorumLibrary } from './libraries.ts'
 import { type Questions, askSecret, threeTimes } from './questions.ts'
 import { readText } from './read-input.ts'
 
@@ -32,8 +33,8 @@ function tokenKeySigner(who: Person, uri: string, { questions, hsm }: SigningDes
   return {
     principal: who.principal,
     async sign(namespace, message) {
-      const { loadModule, parseUri } = await import('../pkcs11/index.ts')
-      const { tokenSigner } = await import('../quorum/index.ts')
+      const { loadModule, parseUri } = await pkcs11Library()
+      const { tokenSigner } = await quorumLibrary()
       const path = parseUri(uri).modulePath
       const own = path === undefined || path === hsm?.info.path ? undefined : await loadModule(path)
       await using borrowed = own
@@ -74,7 +75,7 @@ async function signedElsewhere(
   who: Person,
   { questions, detachedDir }: SigningDesk,
 ): Promise<SshSigner> {
-  const { detachedSigner } = await import('../quorum/index.ts')
+  const { detachedSigner } = await quorumLibrary()
   const { screen, keyboard } = questions
   let path = ''
   return detachedSigner({
@@ -113,7 +114,7 @@ export async function signerFor(
 ): Promise<SshSigner> {
   if ('detached' in bound) return signedElsewhere(who, desk)
   if ('pkcs11' in bound) return tokenKeySigner(who, bound.pkcs11, desk)
-  const { agentSigner, keyFileSigner } = await import('../quorum/index.ts')
+  const { agentSigner, keyFileSigner } = await quorumLibrary()
   const { principal } = who
   if ('file' in bound) {
     const signer = keyFileSigner({ principal, keyFile: bound.file })

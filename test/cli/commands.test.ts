@@ -1,7 +1,8 @@
 /** Every command: `--help` with an example; bad input with what, where, expected, got, hint and the right exit code. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -30,6 +31,14 @@ beforeAll(() => {
   writeFileSync(at('not-a-module.so'), 'not an ELF file\n')
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+it('dynamic imports stand in libraries.ts alone, where the compiler rewrites them for dist', () => {
+  const folder = fileURLToPath(new URL('../../src/cli/', import.meta.url))
+  const importing = readdirSync(folder).filter((name) =>
+    readFileSync(join(folder, name), 'utf8').includes('import('),
+  )
+  expect(importing).toEqual(['libraries.ts'])
+})
 
 describe('help', () => {
   it.concurrent.each(commands.map((command) => [pathOf(command), command] as const))(
