@@ -4,11 +4,13 @@
  */
 import { wipe } from '../bytes.ts'
 import { KeyriteError, Pkcs11Error, TokenError } from '../errors.ts'
+import { CKS } from './constants.ts'
+import { CKR } from './constants-ckr.ts'
 import type { Cryptoki, SessionHandle } from './cryptoki.ts'
 import type { LoadedModule } from './loaded-module.ts'
 import { climb, connectionLost, firstStep, isRecoverable } from './recovery.ts'
 import type { RecoveryStep } from './recovery.ts'
-import { isReturnValue } from './return-value.ts'
+import { isReturnValue, pkcs11Error } from './return-value.ts'
 import { createSessionPool } from './session-pool.ts'
 import type { SessionPool } from './session-pool.ts'
 import { sameToken } from './slot.ts'
@@ -21,6 +23,8 @@ export interface Place {
   readonly session: SessionHandle
   readonly slotId: number
   readonly epoch: number
+  /** Whose login the connection has; absent where nobody's matters. */
+  readonly user?: Connection['user']
   /** Runs a call that changes the token: after it, the whole operation is not repeated. */
   change<T>(call: () => T): T
 }
@@ -44,6 +48,18 @@ export interface Connection {
   run<T>(work: (place: Place) => T | Promise<T>, options?: RunOptions): Promise<T>
   /** Logs out and closes all sessions. */
   close(): Promise<void>
+}
+
+/** States of a session that sees private objects (PKCS#11 v3.2 §5.6.4). */
+const USER_STATES: readonly number[] = [CKS.RO_USER_FUNCTIONS, CKS.RW_USER_FUNCTIONS]
+
+/**
+ * Throws CKR_USER_NOT_LOGGED_IN when the login has ended behind the connection. A token without login
+ * does not refuse a search, it finds nothing: whoever concludes something from nothing asks here first.
+ */
+export function assertLogin({ cryptoki, session, user }: Place): void {
+  if (user !== 'user' || USER_STATES.includes(cryptoki.sessionInfo(session).state)) return
+  throw pkcs11Error('C_GetSessionInfo', CKR.USER_NOT_LOGGED_IN)
 }
 
 const MAX_SESSIONS = 4
@@ -217,19 +233,19 @@ export async function connect(
     async run(work, { on = 'pool' } = {}) {
       for (let attempt = 1; ; attempt += 1) {
         await ensure()
-        const at = epoch
-        const state = { changed: false }
+        let at = epoch
+        const state = { started: false, changed: false }
         try {
-          return await ways[on]((session) =>
-            work({
-              cryptoki,
-              session,
-              slotId: info.slotId,
-              epoch: at,
-              change: (call) => changing(state, call),
-            }),
-          )
+          return await ways[on]((session) => {
+            // It may have waited for its session: the epoch counts from here.
+            at = epoch
+            state.started = true
+            const change = <T>(call: () => T) => changing(state, call)
+            return work({ cryptoki, session, slotId: info.slotId, epoch: at, user, change })
+          })
         } catch (error) {
+          const waited = error instanceof TokenError && error.code === 'CONNECTION_LOST'
+          if (waited && !state.started && attempt < ATTEMPTS) continue
           if (!isRecoverable(error)) throw error
           // Not a lost login: this connection never had one that may do it.
           if (error.retry === 'relogin' && user !== 'user') throw error

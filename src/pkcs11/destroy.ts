@@ -6,6 +6,7 @@
 import { toHex } from '../bytes.ts'
 import { Pkcs11Error, TokenError } from '../errors.ts'
 import type { Approval } from '../types.ts'
+import { assertLogin } from './connection.ts'
 import type { Connection, Place } from './connection.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import { findNamed, OBJECT_CLASS } from './key.ts'
@@ -69,6 +70,7 @@ export async function proveGone(
   await connection.run(
     (place) => {
       const { cryptoki, session } = place
+      assertLogin(place)
       for (const CLASS of classes.map((keyClass) => OBJECT_CLASS[keyClass])) {
         if (
           name.id.length > 0 &&

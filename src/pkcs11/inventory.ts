@@ -6,6 +6,7 @@ import { toHex } from '../bytes.ts'
 import { canonicalJson } from '../canonical.ts'
 import { readRecord } from './attribute-record.ts'
 import { CKO } from './constants.ts'
+import { assertLogin } from './connection.ts'
 import type { Place } from './connection.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import { keyTypeName } from './key.ts'
@@ -38,8 +39,9 @@ function record(place: Place, object: ObjectHandle): ObjectRecord {
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Every visible object, sorted by class, label, id, attributes. */
-export const takeInventory = (place: Place): ObjectRecord[] =>
-  place.cryptoki
+export function takeInventory(place: Place): ObjectRecord[] {
+  assertLogin(place)
+  return place.cryptoki
     .findObjects(place.session, {})
     .map((object) => {
       const entry = record(place, object)
@@ -53,3 +55,4 @@ export const takeInventory = (place: Place): ObjectRecord[] =>
         compare(a.text, b.text),
     )
     .map(({ entry }) => entry)
+}

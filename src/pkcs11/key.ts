@@ -10,6 +10,7 @@ import { readAttributes } from './attribute-read.ts'
 import { readRecord } from './attribute-record.ts'
 import { CKK, CKO } from './constants.ts'
 import { CKM } from './constants-ckm.ts'
+import { assertLogin } from './connection.ts'
 import type { Connection, Place } from './connection.ts'
 import { verifyOrDestroy } from './create.ts'
 import type { Created } from './create.ts'
@@ -239,7 +240,9 @@ function makeKey(
 
   const handle = (place: Place): ObjectHandle => {
     if (cached?.epoch === place.epoch) return cached.handle
-    const found = exactlyOne(findNamed(place, name), name)
+    const candidates = findNamed(place, name)
+    if (candidates.length === 0) assertLogin(place)
+    const found = exactlyOne(candidates, name)
     if (known.kcv !== undefined) {
       assertSame(name, known.kcv, takeKcv(home, place, name, found))
     }

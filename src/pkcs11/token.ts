@@ -3,6 +3,7 @@ import { concat } from '../bytes.ts'
 import { TokenError } from '../errors.ts'
 import type { Random } from '../ports.ts'
 import type { Template } from './attribute.ts'
+import { assertLogin } from './connection.ts'
 import type { Connection, Place } from './connection.ts'
 import type { Created, Unsupported } from './create.ts'
 import type { ObjectHandle } from './cryptoki.ts'
@@ -89,12 +90,14 @@ export function createToken(connection: Connection, closed: () => void): Token {
   const bind = (place: Place, { handle, waivers }: Created): Key =>
     bindKey(home, place, handle, waivers)
 
-  const findKeys = (place: Place, template: Template): Key[] =>
-    place.cryptoki
+  const findKeys = (place: Place, template: Template): Key[] => {
+    assertLogin(place)
+    return place.cryptoki
       .findObjects(place.session, template)
       .filter((object: ObjectHandle) => isKeyObject(place, object))
       .map((object) => bindKey(home, place, object))
       .sort(byName)
+  }
 
   return {
     get info() {

@@ -152,7 +152,7 @@ export interface LoginOptions {
   readonly waitTimeoutMs?: number
   /**
    * Asked for the PIN again when the ladder must re-login; without it such a loss is an error.
-   * What it returns is wiped after use: return a copy.
+   * What it returns is wiped after use: return a copy. It must not use this module, which waits for it.
    */
   readonly pinAgain?: () => Promise<Uint8Array>
 }

@@ -10,11 +10,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TokenError } from '../../src/errors.ts'
 import { loadModule } from '../../src/pkcs11/index.ts'
 import type { Hsm, Key, Token } from '../../src/pkcs11/index.ts'
+import type { Cryptoki } from '../../src/pkcs11/cryptoki.ts'
+import { openCryptoki } from '../../src/pkcs11/native.ts'
 import { climb } from '../../src/pkcs11/recovery.ts'
 import type { RecoveryStep } from '../../src/pkcs11/recovery.ts'
 import { pkcs11Error } from '../../src/pkcs11/return-value.ts'
-import { newPin, remoteModule } from '../tokens.ts'
-import type { RemoteModule, TestToken } from '../tokens.ts'
+import { newPin, remoteModule, softHsm } from '../tokens.ts'
+import type { RemoteModule, SoftHsm, TestToken } from '../tokens.ts'
 import { attack, raw } from './raw.ts'
 
 const DEVICE_ERROR = 0x30
@@ -65,6 +67,64 @@ describe('the ladder', () => {
     const { taken, step } = steps({ relogin: wrong })
     await expect(climb('token', 'relogin', step)).rejects.toBe(wrong)
     expect(taken).toEqual(['relogin'])
+  })
+})
+
+describe('a login that ended behind the connection', () => {
+  let softhsm: SoftHsm
+  let vault: TestToken
+  let hsm: Hsm
+  let behind: Cryptoki
+
+  beforeAll(async () => {
+    softhsm = softHsm()
+    vault = softhsm.tokens('vault').vault
+    hsm = await loadModule(softhsm.module)
+    // The same instance: what it does to the login, it does to everybody in the process.
+    behind = openCryptoki({ path: softhsm.module })
+  })
+  afterAll(async () => {
+    behind.close()
+    await hsm[Symbol.asyncDispose]()
+    softhsm.cleanup()
+  })
+
+  const logout = (token: Token) => {
+    const session = behind.openSession(token.info.slotId, { readWrite: true })
+    behind.logout(session)
+    behind.closeSession(session)
+  }
+  const pinAgain = () => Promise.resolve(vault.userPin())
+
+  test('is made again: nothing found is never the answer of a logged-out session', async () => {
+    await using token = await hsm.login(vault.uri, { pin: vault.userPin(), pinAgain })
+    const id = newPin().slice(0, 16)
+    const key = await token.generate({ role: 'fpe', label: 'fpe', id })
+    const kcv = await key.kcv()
+    const operations = {
+      kcv: async () => expect(await key.kcv()).toEqual(kcv),
+      inventory: async () => expect(await token.inventory()).toHaveLength(1),
+      find: async () => expect(await token.find({ id })).toHaveLength(1),
+      key: async () => expect((await token.key('pkcs11:object=fpe')).id).toBe(key.id),
+      generate: async () => {
+        const again = token.generate({ role: 'fpe', label: 'fpe', id })
+        await expect(again).rejects.toMatchObject({ code: 'KEY_EXISTS' })
+      },
+    }
+    for (const run of Object.values(operations)) {
+      const { epoch } = token
+      logout(token)
+      await run()
+      expect(token.epoch).toBe(epoch + 1)
+    }
+  })
+
+  test('without pinAgain it is an error, not an empty token', async () => {
+    await using token = await hsm.login(vault.uri, { pin: vault.userPin() })
+    logout(token)
+    const lost = { code: 'CONNECTION_LOST' }
+    await expect(token.inventory()).rejects.toMatchObject(lost)
+    await expect(token.find({})).rejects.toMatchObject(lost)
   })
 })
 
