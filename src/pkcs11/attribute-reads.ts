@@ -1,4 +1,5 @@
 /** Reading many attributes of one object when some may be missing, sensitive or make the module fail. */
+import { wipe } from '../bytes.ts'
 import type { Addon } from './addon.ts'
 import { attributeType, decodeAttribute, kindOf } from './attribute.ts'
 import type { AttributeName, AttributeRead, ReadValue, VendorAttribute } from './attribute.ts'
@@ -48,16 +49,19 @@ function readSingly(read: Read, name: Name): AttributeRead {
  */
 export function readAttributes(read: Read, names: readonly Name[]): AttributeReads {
   const reads = new Map<Name, AttributeRead>()
-  const batch = (some: readonly Name[]): readonly ReadValue[] => {
+  /** Names of which the module gave something; their values are used only if it gave all. */
+  const batch = (some: readonly Name[]): readonly Name[] => {
     if (some.length === 0) return []
     const { rv, values } = read(some)
     if (concernsEverything(rv)) throw pkcs11Error('C_GetAttributeValue', rv)
+    const given = some.filter((_, at) => lengthOf(values[at]) > 0)
     if (rv === CKR.OK) some.forEach((name, at) => reads.set(name, decode(name, values[at] ?? null)))
-    return values
+    // A discarded value may be a readable key.
+    else for (const value of values) if (value instanceof Uint8Array) wipe(value)
+    return given
   }
-  const plain = names.filter((name) => kindOf(name) !== 'template')
-  const first = batch(plain)
-  if (reads.size === 0) batch(plain.filter((_, at) => lengthOf(first[at]) > 0))
+  const given = batch(names.filter((name) => kindOf(name) !== 'template'))
+  if (reads.size === 0) batch(given)
   return new Reads(
     new Map(names.map((name) => [name, reads.get(name) ?? readSingly(read, name)] as const)),
   )
