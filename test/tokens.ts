@@ -1,7 +1,7 @@
 /**
  * Throw-away PKCS#11 modules for the tests: SoftHSM2, NSS softoken, and SoftHSM2 behind `p11-kit server`.
  * One test file is one process (vitest `forks`), so a module may be chosen through the environment.
- * PINs are random per run; every PIN is handed out as a fresh copy, because the library wipes what it gets.
+ * PINs are random per run; every PIN is handed out as a fresh copy, so that a test may wipe what it used.
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
