@@ -182,7 +182,7 @@ export function checkCover(transcript: Transcript, signatures: CheckpointSignatu
   return {
     detail: `${count(tail, 'line')} stand on the signature of ${names.join(', ')}`,
     warnings: [
-      `The HSM did not sign the last ${count(tail, 'line')}: the ceremony was aborted without it. Only ${names.join(', ')} can vouch for them.`,
+      `The HSM did not sign the last ${count(tail, 'line')}: the ceremony was aborted without it. Only ${names.join(', ')} can vouch for them, and for nothing having been cut off after them.`,
     ],
   }
 }
