@@ -95,7 +95,7 @@ export async function zeroiseKey(
     const text = presented.get(copy.sha256)
     if (text !== undefined) attempts.push(unwrapAttempt(ceremony, copy, text, step.id))
   }
-  let destroyedHere = false
+  const destroyedHere: Falsification[] = []
   await ceremony.wal.mutate(
     {
       step: step.id,
@@ -106,7 +106,7 @@ export async function zeroiseKey(
       call: async (approval) => {
         // Returns only once the token has refused the old handles in a session that never saw them.
         await destroyById(token, entry.id, approval)
-        destroyedHere = true
+        destroyedHere.push(DEAD_HANDLE)
         return null
       },
       inspect: async () => {
@@ -130,7 +130,7 @@ export async function zeroiseKey(
       pin,
       attempts,
     )
-    const falsification: Falsification[] = destroyedHere ? [DEAD_HANDLE, ...found] : found
+    const falsification: Falsification[] = [...destroyedHere, ...found]
     const alive = ceremony.ledger.copies.filter(
       (copy) => copy.key === name && !isDead(ceremony, copy),
     )

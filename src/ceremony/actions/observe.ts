@@ -11,6 +11,7 @@ import type { EvidenceClass, Json, JsonObject } from '../../types.ts'
 import { administrator } from '../acting.ts'
 import { readArtefact } from '../bundle.ts'
 import { type Ceremony, tokenUri } from '../context.ts'
+import { refuseLeakyToken } from '../enforcement-gate.ts'
 import { openToken } from '../login.ts'
 import type { CheckStep, RecordStep } from '../plan.ts'
 import { ledgerKey } from './key-state.ts'
@@ -125,12 +126,15 @@ async function inventoryCheck(ceremony: Ceremony, name: string, step: string): P
   return listed
 }
 
-async function enforcement(ceremony: Ceremony, name: string): Promise<JsonObject> {
+async function enforcement(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
   const held = ceremony.open.get(name)
-  const table = await probeEnforcement(
-    held === undefined ? await ceremony.hsm.open(tokenUri(ceremony, name)) : held.token,
-  )
-  return { token: name, table: table as unknown as Json }
+  await using visit =
+    held === undefined ? await ceremony.hsm.open(tokenUri(ceremony, name)) : undefined
+  const probed = held?.token ?? visit
+  if (probed === undefined) throw new RangeError('a token is either open or visited')
+  const table = await probeEnforcement(probed)
+  refuseLeakyToken(table, `step ${step}, token ${name}`)
+  return { token: name, table: table.map((row) => ({ ...row })) }
 }
 
 /** Performs a check; throws when it does not hold. Returns what is written down. */
@@ -149,7 +153,10 @@ export async function check(
         evidence: ['module-reported'],
       }
     case 'token.enforcement':
-      return { data: await enforcement(ceremony, step.with.token), evidence: ['hsm-enforced'] }
+      return {
+        data: await enforcement(ceremony, step.with.token, step.id),
+        evidence: ['hsm-enforced'],
+      }
     case 'token.inventory':
       return {
         data: await inventoryCheck(ceremony, step.with.token, step.id),
