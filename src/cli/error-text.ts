@@ -125,7 +125,8 @@ export function printError(screen: Screen, error: KeyriteError): void {
 export function stackLines(error: unknown): string[] {
   const lines: string[] = []
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    lines.push(`${at.constructor.name}:`)
+    const code = 'code' in at && typeof at.code === 'string' ? ` ${at.code}` : ''
+    lines.push(`${at.constructor.name}${code}:`)
     lines.push(...(at.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)))
   }
   return lines

@@ -9,7 +9,7 @@ import { PolicyError } from '../errors.ts'
 export const stopped = (): PolicyError =>
   new PolicyError('ABORTED', 'CER-ABORT-1', 'a person stopped the ceremony', {
     where: 'terminal',
-    hint: 'what was done until then is in the transcript; keyrite ceremony resume goes on from there',
+    hint: 'the transcript says what was done until then; a new ceremony starts from there',
   })
 
 /** Exit status of a process that a person killed from the keyboard (128 + SIGINT). */

@@ -1,5 +1,6 @@
 /** A pseudo-terminal for tests: what a person would type and see. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const RELAY = fileURLToPath(new URL('terminal.py', import.meta.url))
@@ -75,7 +76,7 @@ export function openTerminal(
       return output
     },
     get pid() {
-      return Number(execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }))
+      return Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8'))
     },
     exited,
     type(keys) {
