@@ -1,5 +1,5 @@
 /** A whole ceremony at a terminal: people, media, tokens; what they see, and what is left behind. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -84,6 +84,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await site[Symbol.asyncDispose]()
+  rmSync(dir, { recursive: true, force: true })
   softhsm.cleanup()
 })
 
