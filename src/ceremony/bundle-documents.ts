@@ -14,7 +14,7 @@ import { type ReadLog, checkpointBody } from './verify-log.ts'
 import { verifyGuide } from './verify-md.ts'
 
 /** The second implementation, in Go: one file, tested with the audit log and shipped with every bundle. */
-const PROGRAM = new URL('../../test/audit/verifier/main.go', import.meta.url)
+const PROGRAM = new URL('../../src/audit/verify.go', import.meta.url)
 
 /** The log key in the forms of a bundle. */
 export function keyFiles(vkey: NoteVerifier): Map<string, Uint8Array> {

@@ -75,7 +75,7 @@ describe('kill -9 of a process that appends', () => {
     expect(readFileSync(join(dir, 'checkpoints.log'), 'utf8').split('\n\n').length).toBeGreaterThan(
       KILLS,
     )
-    const { accepted, output } = runGo(buildGo('verifier', root), [
+    const { accepted, output } = runGo(buildGo('../../src/audit/verify.go', root), [
       dir,
       formatVerifierKey(key.verifier),
     ])

@@ -1,14 +1,14 @@
-/** Builds and runs the Go programs beside this file, from Debian's Go packages and without a network. */
+/** Builds and runs the Go programs of the tests, from Debian's Go packages and without a network. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 
 const GOPATH = '/usr/share/gocode'
 
-/** Builds `test/audit/<name>/main.go` into a directory and returns the binary's path. */
-export function buildGo(name: string, scratchDir: string): string {
-  const binary = join(scratchDir, name)
-  execFileSync('go', ['build', '-o', binary, 'main.go'], {
-    cwd: join(import.meta.dirname, name),
+/** Builds a Go file, named relative to this one, into a directory and returns the binary's path. */
+export function buildGo(source: string, scratchDir: string): string {
+  const binary = join(scratchDir, basename(source, '.go'))
+  execFileSync('go', ['build', '-o', binary, resolve(import.meta.dirname, source)], {
+    cwd: scratchDir,
     env: {
       PATH: process.env['PATH'],
       HOME: scratchDir,

@@ -59,7 +59,7 @@ describe('Go x/mod/sumdb/tlog', () => {
   const { root: dir } = scratch()
   let go: { Roots: string[]; Inclusion: string[][][]; Consistency: (string[] | null)[][] }
   beforeAll(() => {
-    const { accepted, output } = runGo(buildGo('tlog-oracle', dir), [String(SIZE)])
+    const { accepted, output } = runGo(buildGo('tlog-oracle/main.go', dir), [String(SIZE)])
     expect(accepted).toBe(true)
     go = JSON.parse(output) as typeof go
   })

@@ -19,7 +19,7 @@ let dir: string
 let goBinary: string
 let proof: string
 beforeAll(async () => {
-  goBinary = buildGo('verifier', root)
+  goBinary = buildGo('../../src/audit/verify.go', root)
   dir = fresh()
   await makeLog(dir, 11, [4, 10], key.noteSigner)
   proof = await proveEntry(dir, 6, { verifiers })

@@ -22,7 +22,7 @@ const verifiers = [key.verifier]
 let base: string
 let goBinary: string
 beforeAll(async () => {
-  goBinary = buildGo('verifier', scratchRoot)
+  goBinary = buildGo('../../src/audit/verify.go', scratchRoot)
   base = fresh()
   await makeLog(base, 14, [5, 12], key.noteSigner)
 })
