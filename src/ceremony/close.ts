@@ -26,7 +26,7 @@ export interface CeremonyOutcome {
   readonly size: number
   /** Root of the transcript, hex: what the next ceremony names as its predecessor. */
   readonly root: string
-  /** Why it was aborted; of a complete one, why a signature is missing. */
+  /** Why it was aborted; of a complete one, why a signature or a file of the bundle is missing. */
   readonly error?: KeyriteError
 }
 
@@ -129,7 +129,7 @@ const finish = (ceremony: Ceremony): Promise<void> => {
 
 /**
  * Closes a transcript whose steps are all done. Throws while the transcript is still open (the caller then
- * aborts); once it is closed, a missing signature is reported in the outcome and can be added later.
+ * aborts); once it is closed, a missing report or signature is told in the outcome and can be added later.
  */
 export async function completeCeremony(ceremony: Ceremony): Promise<CeremonyOutcome> {
   const { journal, plan, paths } = ceremony
@@ -151,8 +151,8 @@ export async function completeCeremony(ceremony: Ceremony): Promise<CeremonyOutc
   ])
   await journal.log.checkpoint([signer])
   const end = await leave(ceremony)
-  await finish(ceremony)
   try {
+    await finish(ceremony)
     await collectSignatures(ceremony, signers)
   } catch (error) {
     return { outcome: 'complete', dir: paths.dir, ...end, error: asKeyriteError(error) }
@@ -192,7 +192,8 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
     if (signer !== undefined) await journal.log.checkpoint([signer]).catch(() => undefined)
   }
   const end = await leave(ceremony)
-  await finish(ceremony)
+  // A bundle that cannot be finished (a full disk) still holds the closed transcript.
+  await finish(ceremony).catch(() => undefined)
   const witnesses = [
     ...holders(ceremony, 'administrator').slice(0, 1),
     ...(ceremony.acting.get('custodian') ?? []),

@@ -1,11 +1,11 @@
 /** The inventory: complete, deterministic, without secrets, and the same as OpenSC's pkcs11-tool sees it. */
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { loadModule } from '../../src/pkcs11/index.ts'
-import type { Hsm, KeySpec, ObjectRecord, Token } from '../../src/pkcs11/index.ts'
+import type { Hsm, KeySpec, Token } from '../../src/pkcs11/index.ts'
+import { inItsWords, pkcs11Tool, sorted } from '../pkcs11-tool.ts'
 import { softHsm } from '../tokens.ts'
 import type { SoftHsm, TestToken } from '../tokens.ts'
 import { attack, raw } from './raw.ts'
@@ -106,76 +106,14 @@ describe('inventory', () => {
   })
 })
 
-/** One object of `pkcs11-tool -O`. */
-interface Listed {
-  readonly class: string
-  readonly label: string
-  readonly id: string
-  readonly usage: string
-  readonly access: string
-}
-
-function pkcs11Tool(): Listed[] {
-  const printed = execFileSync(
-    'pkcs11-tool',
-    [
-      ...['--module', softhsm.module, '--token-label', 'vault'],
-      ...['--login', '--pin', 'env:KEYRITE_TEST_PIN', '-O'],
-    ],
-    {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-      env: { ...process.env, KEYRITE_TEST_PIN: Buffer.from(vault.userPin()).toString('ascii') },
-    },
-  )
-  const objects: Record<string, string>[] = []
-  for (const line of printed.split('\n')) {
-    const head = /^(Secret|Private|Public) Key Object/.exec(line)
-    if (head?.[1] !== undefined) objects.push({ class: `${head[1].toLowerCase()}-key` })
-    const field = /^ {2}(label|ID|Usage|Access): +(.*)$/.exec(line)
-    const last = objects.at(-1)
-    if (field?.[1] !== undefined && last !== undefined) last[field[1]] = field[2] ?? ''
-  }
-  return objects.map((fields) => ({
-    class: fields['class'] ?? '',
-    label: fields['label'] ?? '',
-    id: fields['ID'] ?? '',
-    usage: fields['Usage'] ?? '',
-    access: fields['Access'] ?? '',
-  }))
-}
-
-/** pkcs11-tool's words for our attributes. */
-function inItsWords({ class: objectClass, label, id, attributes: is }: ObjectRecord): Listed {
-  const words = (names: readonly (readonly [string, string])[]) =>
-    names.filter(([name]) => is[name] === true).map(([, word]) => word)
-  const usage = words([
-    ['ENCRYPT', 'encrypt'],
-    ['DECRYPT', 'decrypt'],
-    ['SIGN', 'sign'],
-    ['VERIFY', 'verify'],
-    ['WRAP', 'wrap'],
-    ['UNWRAP', 'unwrap'],
-    ['DERIVE', 'derive'],
-  ])
-  const access = words([
-    ['SENSITIVE', 'sensitive'],
-    ['ALWAYS_SENSITIVE', 'always sensitive'],
-    ['EXTRACTABLE', 'extractable'],
-    ['NEVER_EXTRACTABLE', 'never extractable'],
-    ['LOCAL', 'local'],
-  ])
-  return {
-    class: objectClass,
-    label,
-    id,
-    usage: usage.length === 0 ? 'none' : usage.join(', '),
-    access: access.join(', '),
-  }
-}
-
 test('pkcs11-tool -O agrees: count, labels, ids, usage, access flags', async () => {
-  const byName = (list: Listed[]) =>
-    list.map((entry) => JSON.stringify(entry)).sort((x, y) => (x < y ? -1 : 1))
-  expect(byName(pkcs11Tool())).toEqual(byName((await token.inventory()).map(inItsWords)))
+  const ours = (await token.inventory()).map(({ class: kind, label, id, attributes }) =>
+    inItsWords({
+      class: kind,
+      label,
+      id,
+      flags: Object.keys(attributes).filter((name) => attributes[name] === true),
+    }),
+  )
+  expect(sorted(pkcs11Tool(softhsm.module, 'vault', vault.userPin()))).toEqual(sorted(ours))
 })

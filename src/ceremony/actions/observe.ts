@@ -1,26 +1,21 @@
 /** Checks and records: what the token, the module file and people say, written down. Nothing changes. */
 import { readFile } from 'node:fs/promises'
 
-import { canonicalDigest } from '../../canonical.ts'
 import { fromHex, sha256, toHex, utf8 } from '../../bytes.ts'
 import { PolicyError } from '../../errors.ts'
-import { type ObjectRecord, probeEnforcement } from '../../pkcs11/index.ts'
+import { probeEnforcement } from '../../pkcs11/index.ts'
 import { toPgpWords } from '../../pgp-words.ts'
 import { natoReadOut } from '../../nato.ts'
-import type { EvidenceClass, Json, JsonObject } from '../../types.ts'
+import type { EvidenceClass, JsonObject } from '../../types.ts'
 import { administrator } from '../acting.ts'
 import { readArtefact } from '../bundle.ts'
 import { type Ceremony, tokenUri } from '../context.ts'
 import { refuseLeakyToken } from '../enforcement-gate.ts'
-import { openToken } from '../login.ts'
 import type { CheckStep, RecordStep } from '../plan.ts'
+import { checkInventory, recordInventory } from './inventory.ts'
 import { ledgerKey } from './key-state.ts'
 import { restoreTest } from './key-transport.ts'
 import { loneCustodian } from './tokens.ts'
-
-/** SHA-256 over the canonical list of objects: equal for equal structure, whatever the key values. */
-export const inventoryRoot = (objects: readonly ObjectRecord[]): string =>
-  toHex(canonicalDigest(objects as unknown as Json))
 
 async function clock(ceremony: Ceremony, step: CheckStep): Promise<JsonObject> {
   const who = await administrator(ceremony, step.id)
@@ -77,55 +72,6 @@ async function tokenIdentity(ceremony: Ceremony, name: string, step: string): Pr
   }
 }
 
-async function listObjects(
-  ceremony: Ceremony,
-  name: string,
-  step: string,
-): Promise<JsonObject & { readonly root: string }> {
-  const { token } = await openToken(ceremony, name, step)
-  const objects = await token.inventory()
-  return {
-    token: name,
-    count: objects.length,
-    root: inventoryRoot(objects),
-    objects: objects.map(({ class: kind, label, id, keyType }) => ({
-      class: kind,
-      label,
-      id,
-      ...(keyType === undefined ? {} : { keyType }),
-    })),
-  }
-}
-
-/** Every key object on the token is known, and every key the ledger places there is found. */
-async function inventoryCheck(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
-  const listed = await listObjects(ceremony, name, step)
-  const objects = listed['objects'] as { class: string; label: string; id: string }[]
-  const known = Object.values(ceremony.ledger.keys).filter(
-    (key) => key.token === name && key.state !== 'destroyed',
-  )
-  const stranger = objects.find(
-    ({ class: kind, id }) => kind.endsWith('-key') && !known.some((key) => key.id === id),
-  )
-  const missing = known.find((key) => !objects.some(({ id }) => id === key.id))
-  if (stranger !== undefined || missing !== undefined) {
-    throw new PolicyError(
-      'STATE_MISMATCH',
-      'KEY-STATE-1',
-      `the objects on ${name} are not as recorded`,
-      {
-        where: `step ${step}`,
-        expected: known.map(({ label, id }) => `${label} (${id})`).join(', ') || 'no key',
-        got:
-          stranger === undefined
-            ? `${missing?.label ?? ''} is missing`
-            : `${stranger.class} ${stranger.label} (${stranger.id}) is unknown`,
-      },
-    )
-  }
-  return listed
-}
-
 async function enforcement(ceremony: Ceremony, name: string, step: string): Promise<JsonObject> {
   const held = ceremony.open.get(name)
   await using visit =
@@ -159,7 +105,7 @@ export async function check(
       }
     case 'token.inventory':
       return {
-        data: await inventoryCheck(ceremony, step.with.token, step.id),
+        data: await checkInventory(ceremony, step.with.token, step.id),
         evidence: ['module-reported'],
       }
     case 'quorum.negative':
@@ -190,7 +136,7 @@ export async function record(
       }
     }
     case 'token.inventory': {
-      const data = await listObjects(ceremony, step.with.token, step.id)
+      const data = await recordInventory(ceremony, step.with.token, step.id)
       show(ceremony, step, `inventory of ${step.with.token}`, data.root)
       return { data, evidence: ['module-reported'] }
     }
