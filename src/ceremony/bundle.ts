@@ -159,8 +159,10 @@ export interface BundleInputs {
  */
 export async function createBundle(inputs: BundleInputs): Promise<void> {
   const { dir } = inputs
+  await mkdir(dirname(dir), { recursive: true }).catch((error: unknown) => {
+    throw storage('folder of the bundle could not be made', dirname(dir), error)
+  })
   try {
-    await mkdir(dirname(dir), { recursive: true })
     await mkdir(dir, { mode: 0o700 })
     for (const folder of [BUNDLE.signatures, BUNDLE.artefacts]) {
       await mkdir(join(dir, folder), { mode: 0o700 })
@@ -247,8 +249,8 @@ export async function readBundle(dir: string): Promise<Bundle> {
   await walk(dir, '', 0, files)
   files.sort((a, b) => (a.path < b.path ? -1 : 1))
   const names = new Set(files.map((file) => file.path))
-  const read = (path: string): Promise<Uint8Array> =>
-    names.has(path) ? readRegular(join(dir, path), path) : Promise.resolve(refuse(path, 'missing'))
+  const read = async (path: string): Promise<Uint8Array> =>
+    names.has(path) ? readRegular(join(dir, path), path) : refuse(path, 'missing')
   return {
     dir,
     files,

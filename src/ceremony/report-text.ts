@@ -36,6 +36,12 @@ const indented = (text: string): string[] =>
 const labelled = (label: string, lines: readonly string[]): string[] =>
   lines.map((line, at) => `${(at === 0 ? label : '').padEnd(14)}${line}`)
 
+/** Eight words do not fit beside a label; four and four do. */
+const halves = (line: string): string[] => {
+  const words = line.split(' ')
+  return [words.slice(0, 4), words.slice(4)].map((half) => half.join(' '))
+}
+
 /** Plain text for a terminal of 80 columns; the last line is the verdict. */
 export function formatVerification(verification: Verification): string[] {
   const { transcript, findings, warnings, ok, outcome, mode } = verification
@@ -47,7 +53,7 @@ export function formatVerification(verification: Verification): string[] {
     lines.push(
       ...field('Ceremony', transcript.plan.title),
       ...field('Transcript', `${transcript.log.origin}, ${transcript.entries.length} entries`),
-      ...labelled('Root', [...root.hexLines, ...root.wordLines]),
+      ...labelled('Root', [...root.hexLines, ...root.wordLines.flatMap(halves)]),
       ...field('Dual control', transcript.close?.dualControl.level ?? 'not stated'),
       ...field('Signed by', verification.signedBy.join(', ') || 'nobody'),
       '',

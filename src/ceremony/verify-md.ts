@@ -192,7 +192,7 @@ They show that nothing was changed since it was signed, and by whom. That the en
 ceremony (steps in order, a quorum behind every call, no approval used twice, shares split again, keys
 in the declared state) is checked by
 
-    keyrite ceremony verify .
+    keyrite ceremony verify .${facts.mode === 'rehearsal' ? ' --rehearsal' : ''} --roster YOUR-COPY --vkey YOUR-COPY
 
 \`${BUNDLE.script}\` is the paper script as printed from the plan; the signed paper is the record, not that file.
 `
