@@ -38,6 +38,13 @@ struct Guarded<Id, Index, Member> {
   }
 };
 
+// Whether somebody finalised the module without going through this list (another binding that
+// loaded the same file).
+bool FinalisedElsewhere(CK_FUNCTION_LIST_PTR list) {
+  alignas(CK_ULONG) CK_BYTE info[256];  // CK_INFO has 88 bytes
+  return list->C_GetInfo != nullptr && list->C_GetInfo(info) == CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
 // Modules do not make C_Initialize atomic (SoftHSM 2.6 lets several threads initialise at once).
 template <unsigned Id>
 CK_RV Initialize(CK_VOID_PTR arguments) {
@@ -46,7 +53,9 @@ CK_RV Initialize(CK_VOID_PTR arguments) {
   const Passage passage(module, kC_Initialize);
   if (passage.list() == nullptr) return CKR_CRYPTOKI_NOT_INITIALIZED;
   if (passage.list()->C_Initialize == nullptr) return CKR_FUNCTION_NOT_SUPPORTED;
-  if (module.initialized) return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+  if (module.initialized && !FinalisedElsewhere(passage.list())) {
+    return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+  }
   const CK_RV rv = passage.list()->C_Initialize(arguments);
   if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) module.initialized = true;
   return rv;

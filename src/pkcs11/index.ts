@@ -1,6 +1,8 @@
 /** Keys in PKCS#11 tokens: load a module, log in, generate, wrap, lock, destroy. */
 export { loadModule } from './module.ts'
 export type { LoadOptions } from './loaded-module.ts'
+export { adoptGraphene } from './graphene.ts'
+export type { AdoptedToken, GrapheneSession } from './graphene.ts'
 export { formatUri, parseUri } from './uri.ts'
 export type { Pkcs11Uri, UriObjectType } from './uri.ts'
 export { describeTemplate, pairTemplates, ROLE_KIND, secretTemplate } from './template.ts'
