@@ -191,10 +191,10 @@ export async function readTranscript(
 ): Promise<Reading> {
   const into: Reading = { findings: [], log: undefined, transcript: undefined, signedBy: [] }
   const keep = (finding: Finding): number => into.findings.push(finding)
-  const vkey =
-    options.vkey ?? (bundle.has(BUNDLE.vkey) ? await bundle.text(BUNDLE.vkey) : undefined)
   let logKey: NoteVerifier | undefined
   await logFindings(async () => {
+    const own = bundle.has(BUNDLE.vkey) ? () => bundle.text(BUNDLE.vkey) : () => undefined
+    const vkey = options.vkey ?? (await own())
     logKey = vkey === undefined ? undefined : parseVerifierKey(vkey.trim())
     return readLog(bundle, logKey === undefined ? [] : [logKey])
   }, into)

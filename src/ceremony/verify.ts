@@ -63,7 +63,7 @@ async function checkDocuments(bundle: Bundle, own: Verification, log: ReadLog | 
 /** The mode a bundle claims for itself, from the origin of its log. */
 async function ownMode(bundle: Bundle): Promise<Mode> {
   const path = `${BUNDLE.log}/origin`
-  const origin = bundle.has(path) ? await bundle.text(path) : ''
+  const origin = bundle.has(path) ? Buffer.from(await bundle.read(path)) : Buffer.alloc(0)
   return origin.includes('/rehearsal/') ? 'rehearsal' : 'production'
 }
 
