@@ -71,6 +71,8 @@ export const bindingSchema = z.strictObject({
       serial: z.union([z.literal('blank'), line(16)], {
         error: 'expected the serial as text (quote it) or blank',
       }),
+      /** Slot of a blank token (`keyrite token list`); needed where several slots hold one. */
+      slot: z.int().nonnegative().optional(),
     }),
   ),
   people: byName(person),

@@ -26,13 +26,20 @@ export type BoundPerson = {
 /** A file named by path and SHA-256 of its bytes, as `sha256sum` prints it. */
 export type PinnedFile = { readonly file: string; readonly sha256: string }
 
+/** A token: `serial` is `blank`, and `slot` may say where it is, until the ceremony initialises it. */
+export type BoundToken = {
+  readonly label: string
+  readonly serial: string
+  readonly slot?: number
+}
+
 /** The site facts. It is its own canonical JSON value. */
 export type Binding = {
   readonly binding: string
   readonly mode: 'rehearsal' | 'production'
   readonly organisation: string
   readonly module: { readonly path: string; readonly sha256: string }
-  readonly tokens: Readonly<Record<string, { readonly label: string; readonly serial: string }>>
+  readonly tokens: Readonly<Record<string, BoundToken>>
   readonly people: Readonly<Record<string, BoundPerson>>
   readonly roster: PinnedFile
   readonly policy: PinnedFile

@@ -37,17 +37,32 @@ export interface Failure {
 }
 
 /** What an aborted ceremony leaves behind, in words. */
-export function residuals(ledger: Ledger, open: readonly EntryOf<'intent'>[]): string[] {
+export function residuals({ journal, ledger }: Pick<Ceremony, 'journal' | 'ledger'>): string[] {
+  const current = Object.values(ledger.tokens).flatMap(({ user, so }) => [user, so])
+  const unused = journal
+    .of('shares.committed')
+    .filter(({ commitments }) => !current.some((held) => sameSplit(held, commitments)))
   return [
-    ...open.map(
-      ({ seq, op, ckaId }) =>
-        `entry ${seq}: ${op} may or may not have happened${ckaId === undefined ? '' : ` (CKA_ID ${ckaId})`}`,
-    ),
+    ...journal
+      .openIntents()
+      .map(
+        ({ seq, op, ckaId }) =>
+          `entry ${seq}: ${op} may or may not have happened${ckaId === undefined ? '' : ` (CKA_ID ${ckaId})`}`,
+      ),
     ...Object.entries(ledger.keys)
       .filter(([, key]) => key.state === 'birth')
       .map(([name]) => `key ${name} is still extractable: lock or zeroise it`),
+    ...unused.map(
+      ({ commitments: { pin, tokenLabel, epoch } }) =>
+        `shares of the ${pin} PIN of ${tokenLabel}, epoch ${epoch}, were given out; unless an open call above used them, they open nothing`,
+    ),
   ]
 }
+
+const sameSplit = (
+  held: Ledger['tokens'][string]['user'],
+  { pin, tokenLabel, epoch }: EntryOf<'shares.committed'>['commitments'],
+): boolean => held?.pin === pin && held.tokenLabel === tokenLabel && held.epoch >= epoch
 
 /** Verifier key of the log's signer, named after the organisation and the token. */
 export function logVerifier(ceremony: Ceremony): ReturnType<typeof noteVerifier> | undefined {
@@ -179,7 +194,7 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
       atStep: failure.atStep,
       error: loggedError(error),
       openIntents: open.map(({ seq }) => seq),
-      residuals: residuals(ledger, open),
+      residuals: residuals(ceremony),
     },
     ['software-enforced'],
   )

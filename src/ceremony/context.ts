@@ -13,7 +13,7 @@ import type { Journal } from './journal.ts'
 import type { Plan } from './plan.ts'
 import type { Policy } from './policy.ts'
 import type { Person, Role, Room } from './room.ts'
-import type { WriteAhead } from './write-ahead.ts'
+import type { Observe, WriteAhead } from './write-ahead.ts'
 
 /** A token that the quorum has opened. */
 export interface OpenToken {
@@ -51,6 +51,7 @@ export interface Ceremony {
   readonly random: Random
   readonly journal: Journal
   readonly wal: WriteAhead
+  readonly observe: Observe
   /** State as it will be recorded at the end of the step. */
   readonly ledger: Ledger
   readonly open: Map<string, OpenToken>

@@ -12,10 +12,10 @@ import { combineOpened } from './shares.ts'
 /** Commitments that may fit the token's PIN: the ledger's, then those of a PIN change cut short. */
 function candidates(ceremony: Ceremony, name: string): Commitments[] {
   const current = ceremony.ledger.tokens[name]?.user
-  const changes = ceremony.journal
+  const attempts = ceremony.journal
     .of('intent')
     .filter(({ op, args }) => op === 'C_SetPIN' && isFor(args, name))
-    .map(({ args }) => (args as { epoch: number }).epoch)
+  const changes = attempts.map(({ args }) => (args as { epoch: number }).epoch)
   const pending = ceremony.journal
     .of('shares.committed')
     .map(({ commitments }) => commitments as Commitments)
@@ -26,6 +26,15 @@ function candidates(ceremony: Ceremony, name: string): Commitments[] {
         changes.includes(epoch) &&
         epoch !== current?.epoch,
     )
+  // A change on record has happened; the old shares may be gone already.
+  const last = attempts.at(-1)
+  const done = ceremony.journal
+    .of('result')
+    .some(
+      ({ intent, outcome }) =>
+        intent === last?.seq && (outcome === 'done' || outcome === 'adopted'),
+    )
+  if (done && pending.length > 0) return pending.slice(-1)
   return [...(current === undefined ? [] : [current as Commitments]), ...pending.slice(-1)]
 }
 

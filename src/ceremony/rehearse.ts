@@ -19,7 +19,7 @@ import type { CeremonyOutcome } from './close.ts'
 import { type LoadedPlan, loadPlan } from './plan.ts'
 import { DEFAULT_POLICY, loadPolicy } from './policy.ts'
 import { run } from './run.ts'
-import type { WriteAheadPoint } from './write-ahead.ts'
+import type { Observe } from './write-ahead.ts'
 
 /** Organisation of every rehearsal: a reserved name (RFC 2606). */
 const ORGANISATION = 'rehearsal.invalid'
@@ -37,7 +37,7 @@ export interface RehearseOptions {
   readonly clock: Clock
   readonly random: Random
   readonly room?: Omit<ScriptedRoomOptions, 'clock'>
-  readonly observe?: (point: WriteAheadPoint, op: string) => void
+  readonly observe?: Observe
   /** See {@link makeCast}. */
   readonly filesOnly?: boolean
 }

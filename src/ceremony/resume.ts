@@ -35,7 +35,7 @@ const notResumable = (where: string, got: string): PolicyError =>
 
 /** Opens the transcript, checks that the reviewed files are the approved ones, and rebuilds the state. */
 async function takeUp(options: ResumeOptions): Promise<Ceremony> {
-  const { dir, binding, room, hsm, clock, random, observe } = options
+  const { dir, binding, room, hsm, clock, random, observe = () => undefined } = options
   const paths = bundlePaths(dir)
   const first = await readFirstEntry(paths.log)
   const log = await openLog({ dir: paths.log, origin: first.origin, clock, mode: 'append' })
@@ -83,6 +83,7 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
       random,
       journal,
       wal: writeAhead(journal, observe),
+      observe,
       ledger: journal.ledger(),
       open: new Map(),
       acting: new Map(),

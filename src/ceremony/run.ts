@@ -30,7 +30,7 @@ import { holdReserve } from './reserve.ts'
 import { readReviewed } from './reviewed.ts'
 import type { Room, StepView } from './room.ts'
 import { SOFTWARE } from './software.ts'
-import { type WriteAheadPoint, writeAhead } from './write-ahead.ts'
+import { type Observe, writeAhead } from './write-ahead.ts'
 
 /** What every run, first or resumed, needs from outside. */
 export interface RunPorts {
@@ -39,7 +39,7 @@ export interface RunPorts {
   readonly clock: Clock
   readonly random: Random
   /** Sees every write-ahead point; tests end the process there. */
-  readonly observe?: (point: WriteAheadPoint, op: string) => void
+  readonly observe?: Observe
 }
 
 /** Inputs of {@link run}. */
@@ -146,7 +146,7 @@ export async function refuseUnlessBound(
 
 /** Runs a reviewed plan from the start; throws only before anything was written. */
 export async function run(options: RunOptions): Promise<CeremonyOutcome> {
-  const { plan, dir, room, hsm, clock, random, observe } = options
+  const { plan, dir, room, hsm, clock, random, observe = () => undefined } = options
   const binding = options.binding.resolved
   const roster = await readPinned(binding.roster, 'roster')
   const { policy } = loadPolicy(await readPinned(binding.policy, 'policy'), binding.policy.file)
@@ -185,6 +185,7 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
     random,
     journal,
     wal: writeAhead(journal, observe),
+    observe,
     ledger,
     open: new Map(),
     acting: new Map(),
@@ -254,6 +255,7 @@ export async function perform(ceremony: Ceremony): Promise<CeremonyOutcome> {
           'module-reported',
         ])
       }
+      ceremony.observe('before-step-end', step.kind === 'do' ? step.action : step.kind)
       await journal.append('step.end', step.id, { outcome: 'done' }, ['software-enforced'])
       room.stepFinished(view, 'done')
     }

@@ -10,8 +10,12 @@ import type { Approval, EvidenceClass, Json, JsonObject } from '../types.ts'
 import type { EntryOf } from './entries.ts'
 import type { Journal } from './journal.ts'
 
-/** Where a run stands around one mutating call, in order. */
-export type WriteAheadPoint = 'before-intent' | 'after-intent' | 'after-call' | 'after-result'
+/** Where a run stands around one mutating call, in order, and at the end of the step that made it. */
+export type WriteAheadPoint =
+  'before-intent' | 'after-intent' | 'after-call' | 'after-result' | 'before-step-end'
+
+/** Sees every point; `op` is the call, at the end of a step its action. Tests end the process there. */
+export type Observe = (point: WriteAheadPoint, op: string) => void
 
 /** Quorum approval of one step, or of the recovery of one intent. */
 export interface StepApproval {
@@ -51,11 +55,8 @@ export interface WriteAhead {
   mutate<T extends Json>(mutation: Mutation<T>, ask: AskApproval): Promise<T>
 }
 
-/** `observe` sees every point; tests use it to end the process there. */
-export function writeAhead(
-  journal: Journal,
-  observe: (point: WriteAheadPoint, op: string) => void = () => undefined,
-): WriteAhead {
+/** A write-ahead log over a journal. */
+export function writeAhead(journal: Journal, observe: Observe = () => undefined): WriteAhead {
   const result = (
     intent: number,
     { step, op, evidence }: Mutation<Json>,

@@ -74,7 +74,8 @@ export function assertFree(
   }
 }
 
-const inputs = (spec: KeySpec, more: Partial<TemplateInputs>): TemplateInputs => ({
+/** What the templates need to know of a key. */
+export const templateInputs = (spec: KeySpec, more: Partial<TemplateInputs>): TemplateInputs => ({
   form: spec.form ?? 'locked',
   onToken: spec.onToken !== false,
   ...more,
@@ -85,7 +86,10 @@ export const secretAttributes = (
   spec: KeySpec & { readonly role: SecretRole },
   kwp: KwpCapability | undefined,
 ): readonly TemplateAttribute[] =>
-  secretTemplate(spec.role, inputs(spec, kwp === undefined ? {} : { kwpMechanism: kwp.mechanism }))
+  secretTemplate(
+    spec.role,
+    templateInputs(spec, kwp === undefined ? {} : { kwpMechanism: kwp.mechanism }),
+  )
 
 /** `generate token`: token and session objects differ in what modules store for them. */
 export const wayOf = (call: string, spec: KeySpec): string =>
@@ -139,7 +143,7 @@ export function generatePair(
   assertFree(place, spec, 'private-key')
   assertFree(place, spec, 'public-key')
   const scheme = bestScheme(cryptoki.mechanismList(place.slotId))
-  const templates = pairTemplates(spec.role, inputs(spec, { signature: scheme.algorithm }))
+  const templates = pairTemplates(spec.role, templateInputs(spec, { signature: scheme.algorithm }))
   const names = { LABEL: spec.label, ID: spec.id }
   const common = { KEY_TYPE: scheme.keyType }
   const publicIdentity = { CLASS: CKO.PUBLIC_KEY, ...common }

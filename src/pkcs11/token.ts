@@ -5,6 +5,7 @@ import type { Random } from '../ports.ts'
 import type { Template } from './attribute.ts'
 import { assertLogin } from './connection.ts'
 import type { Connection, Place } from './connection.ts'
+import { conform } from './conform.ts'
 import type { Created, Unsupported } from './create.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import { assertBirthGone, checkApproval, destroyObjects, proveGone } from './destroy.ts'
@@ -215,6 +216,15 @@ export function createToken(connection: Connection, closed: () => void): Token {
         place.change(() => place.cryptoki.destroyObject(place.session, handle))
         assertBirthGone(place, born.name, handle)
         return locked
+      })
+    },
+
+    async conform(key, spec) {
+      checkSpec(spec)
+      const checked = inside(key, 'conform: key')
+      return connection.run((place) => {
+        const kwp = spec.role === 'kek' ? needKwp(capabilities, place) : undefined
+        return conform(place, checked.handle(place), spec, kwp)
       })
     },
 

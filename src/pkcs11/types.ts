@@ -131,6 +131,11 @@ export interface Token extends AsyncDisposable {
   openGcm(key: Key, box: GcmBox, aad: Uint8Array): Promise<Uint8Array>
   /** Copies a `birth` key into its `locked` form under `spec`, checks it, destroys the birth form. */
   lock(birth: Key, spec: KeySpec): Promise<Key>
+  /**
+   * Compares a key that was found with the template of its role, tightens it where the token allows, and
+   * returns what is waived. Throws TEMPLATE_NOT_HONOURED; the key stays for the caller to judge.
+   */
+  conform(key: Key, spec: KeySpec): Promise<readonly Waiver[]>
   /** C_DestroyObject, then proves that the object is gone. */
   destroy(key: Key, approval: Approval): Promise<void>
   /** Destroys a session object, e.g. a restore test; refuses a key of the token (ARGUMENT_INVALID). */

@@ -129,8 +129,20 @@ afterAll(() => {
   softhsm.cleanup()
 })
 
-describe.each(CASES)('%s killed around %s', (name, op) => {
-  it.each(POINTS)('%s: resume completes to the same objects', async (point) => {
+/** A step's last moment: everything is done, and only the transcript does not say so yet. */
+const ENDS: readonly [plan: string, action: string][] = [
+  ['generate-fpe-key', 'quorum.resplit'],
+  ['wrap-for-distribution', 'key.lock'],
+  ['zeroise-distributed-key', 'key.zeroise'],
+]
+
+const all = [
+  ...CASES.flatMap(([plan, op]) => POINTS.map((point) => ({ name: plan, op, point }))),
+  ...ENDS.map(([name, op]) => ({ name, op, point: 'before-step-end' as const })),
+]
+
+describe('killed, then resumed to the same objects', () => {
+  it.each(all)('$name, $op, $point', async ({ name, op, point }) => {
     const reference = rehearsed.get(name)
     if (reference === undefined) throw new Error(`${name} was not rehearsed`)
     copyTree(join(saved, name, 'tokens'), tokens)

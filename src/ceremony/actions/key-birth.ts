@@ -1,5 +1,6 @@
 /** `key.generate` and `key.lock`. */
 import { toHex } from '../../bytes.ts'
+import type { KeySpec } from '../../pkcs11/index.ts'
 import type { Approval } from '../../types.ts'
 import { stepApprover } from '../approvals.ts'
 import type { Ceremony } from '../context.ts'
@@ -30,6 +31,7 @@ export async function generateKey(
   await refuseTaken(ceremony, token, name, step.id)
   const id = objectId(ceremony.identity.id, step.id)
   const form = distribute === 'nested' ? 'birth' : 'locked'
+  const spec: KeySpec = { role, label: name, id, form }
   const born = await ceremony.wal.mutate<Born>(
     {
       step: step.id,
@@ -37,8 +39,8 @@ export async function generateKey(
       args: { token: tokenName, label: name, role, form, algorithm },
       ckaId: toHex(id),
       evidence: ['module-reported', 'crypto-verified'],
-      call: async () => describe(await token.generate({ role, label: name, id, form })),
-      inspect: () => inspectObject(token, toHex(id), role),
+      call: async () => describe(await token.generate(spec)),
+      inspect: () => inspectObject(token, spec),
     },
     stepApprover(ceremony, step),
   )
@@ -55,6 +57,7 @@ export async function lockKey(
   const birth = knownKey(ceremony, name)
   const { token } = await openToken(ceremony, tokenName, step.id)
   const id = objectId(ceremony.identity.id, step.id)
+  const spec: KeySpec = { role, label: name, id }
   const born = await ceremony.wal.mutate<Born>(
     {
       step: step.id,
@@ -64,10 +67,10 @@ export async function lockKey(
       evidence: ['module-reported', 'crypto-verified'],
       call: async () => {
         const { key } = await ledgerKey(ceremony, name, step.id)
-        return describe(await token.lock(key, { role, label: name, id }))
+        return describe(await token.lock(key, spec))
       },
       inspect: async () => {
-        const found = await inspectObject(token, toHex(id), role)
+        const found = await inspectObject(token, spec)
         const left = await findById(token, birth.id, 'secret-key')
         if (found.state !== 'done' || left === undefined) return found
         // The copy is there but the extractable form was not destroyed: start the step over.

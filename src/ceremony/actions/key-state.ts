@@ -1,8 +1,8 @@
 /** Keys as the plan declares them, the ledger remembers them, and the token shows them. */
 import { fromHex, toBase64, toHex } from '../../bytes.ts'
-import { KeyriteError, PolicyError, TokenError } from '../../errors.ts'
+import { KeyriteError, Pkcs11Error, PolicyError, TokenError } from '../../errors.ts'
 import type { KekOnToken } from '../../lifecycle/index.ts'
-import type { Key, KeyRole, Token } from '../../pkcs11/index.ts'
+import type { Key, KeySpec, Token } from '../../pkcs11/index.ts'
 import type { Kcv } from '../../pkcs11/index.ts'
 import type { Approval } from '../../types.ts'
 import type { Ceremony } from '../context.ts'
@@ -20,6 +20,12 @@ export type Born = {
   readonly kcv: { readonly method: Kcv['method']; readonly value: string }
   /** SubjectPublicKeyInfo, base64, of a key pair. */
   readonly publicKey: string | null
+  /** Attributes of the role's template that the token would not give this key. */
+  readonly waivers: readonly {
+    readonly attribute: string
+    readonly wanted: string
+    readonly got: string
+  }[]
 }
 
 /** The plan's declaration of a key. */
@@ -81,20 +87,35 @@ export async function ledgerKey(
   return { token, key }
 }
 
-/** What is recorded of a new key. */
-export async function describe(key: Key): Promise<Born> {
+/** What is recorded of a new key; `waivers` as found when it was compared with its template. */
+export async function describe(key: Key, waivers = key.waivers): Promise<Born> {
   const { method, value } = await key.kcv()
   const publicKey = key.class === 'private-key' ? toBase64((await key.signer()).publicKey) : null
-  return { uri: key.uri, kcv: { method, value }, publicKey }
+  return {
+    uri: key.uri,
+    kcv: { method, value },
+    publicKey,
+    waivers: waivers.map(({ attribute, wanted, got }) => ({ attribute, wanted, got })),
+  }
 }
+
+/** A token that went away says nothing about the object. */
+const isLoss = (error: unknown): boolean =>
+  (error instanceof TokenError && error.code === 'CONNECTION_LOST') ||
+  (error instanceof Pkcs11Error && error.retry !== 'never')
 
 /** Destroys every object with this id; after a crash some may be torn. */
 export async function destroyById(token: Token, id: string, approval: Approval): Promise<void> {
   for (const key of await token.find({ id: fromHex(id) })) await token.destroy(key, approval)
 }
 
-/** Looks for an object by its deterministic id after a crash. */
-export async function inspectObject(token: Token, id: string, role: KeyRole): Promise<Found<Born>> {
+/**
+ * Looks for an object by its deterministic id after a crash. It counts as done only when it conforms to
+ * the template that the interrupted call would have compared it with.
+ */
+export async function inspectObject(token: Token, spec: KeySpec): Promise<Found<Born>> {
+  const { role } = spec
+  const id = toHex(spec.id)
   const keyClass = role === 'log-signer' || role === 'approval' ? 'private-key' : 'secret-key'
   const objects = (await token.inventory()).filter((object) => object.id === id)
   if (objects.length === 0) return { state: 'not-done' }
@@ -104,10 +125,12 @@ export async function inspectObject(token: Token, id: string, role: KeyRole): Pr
   }
   try {
     const key = await findById(token, id, keyClass)
-    return key === undefined ? partial : { state: 'done', data: await describe(key) }
+    if (key === undefined) return partial
+    const waivers = await token.conform(key, spec)
+    return { state: 'done', data: await describe(key, waivers) }
   } catch (error) {
-    // A torn object answers some calls and fails others; it can only be removed.
-    if (error instanceof KeyriteError) return partial
+    // A torn object answers some calls and fails others, a loose one cannot be tightened: both must go.
+    if (error instanceof KeyriteError && !isLoss(error)) return partial
     throw error
   }
 }

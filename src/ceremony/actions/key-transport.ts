@@ -11,6 +11,7 @@ import {
   unwrapNested,
   wrapNested,
 } from '../../lifecycle/index.ts'
+import type { KeySpec } from '../../pkcs11/index.ts'
 import type { JsonObject } from '../../types.ts'
 import { stepApprover } from '../approvals.ts'
 import { readArtefact, writeArtefact } from '../bundle.ts'
@@ -115,6 +116,7 @@ export async function unwrapKey(
   const pair = await keks(ceremony, step)
   const blob = parseNestedBlob(await nestedSource(ceremony, from), from)
   const id = objectId(ceremony.identity.id, step.id)
+  const spec: KeySpec = { role, label: name, id }
   const born = await ceremony.wal.mutate<Born>(
     {
       step: step.id,
@@ -130,9 +132,8 @@ export async function unwrapKey(
       },
       ckaId: toHex(id),
       evidence: ['crypto-verified', 'module-reported'],
-      call: async () =>
-        describe(await unwrapNested(blob, pair.inner, pair.outer, { role, label: name, id })),
-      inspect: () => inspectObject(token, toHex(id), role),
+      call: async () => describe(await unwrapNested(blob, pair.inner, pair.outer, spec)),
+      inspect: () => inspectObject(token, spec),
     },
     stepApprover(ceremony, step),
   )

@@ -93,7 +93,7 @@ export async function initialiseToken(
         op: 'C_InitToken',
         args: { token: name, label },
         evidence: ['module-reported'],
-        call: () => initToken(ceremony, label, soSecret),
+        call: () => initToken(ceremony, name, label, soSecret),
         inspect: async () => {
           const token = await initialised(ceremony, label)
           if (token === undefined) return { state: 'not-done' }
@@ -122,18 +122,38 @@ export async function initialiseToken(
   }
 }
 
+/** The slot to initialise; never a guess among several devices. */
+async function blankSlot(ceremony: Ceremony, name: string): Promise<number> {
+  const blank = await ceremony.hsm.blankSlots()
+  const bound = ceremony.binding.tokens[name]?.slot
+  const fitting = bound === undefined ? blank : blank.filter((slotId) => slotId === bound)
+  const [slotId] = fitting
+  if (slotId === undefined) {
+    throw new TokenError('TOKEN_NOT_FOUND', 'there is no blank token to initialise', {
+      where: ceremony.hsm.info.path,
+      expected:
+        bound === undefined ? 'one slot with a blank token' : `a blank token in slot ${bound}`,
+      got: blank.length === 0 ? 'no blank token' : `blank tokens in slots ${blank.join(', ')}`,
+      hint: 'insert a blank token; an initialised one is never overwritten',
+    })
+  }
+  if (fitting.length > 1) {
+    throw new TokenError('TOKEN_AMBIGUOUS', 'several slots hold a blank token', {
+      where: `binding: tokens.${name}.slot`,
+      expected: 'the slot of the token to initialise',
+      got: `blank tokens in slots ${blank.join(', ')}`,
+    })
+  }
+  return slotId
+}
+
 async function initToken(
   ceremony: Ceremony,
+  name: string,
   label: string,
   soSecret: Uint8Array,
 ): Promise<{ serial: string }> {
-  const [slotId] = await ceremony.hsm.blankSlots()
-  if (slotId === undefined) {
-    throw new TokenError('TOKEN_NOT_FOUND', 'no slot holds a blank token', {
-      where: ceremony.hsm.info.path,
-      hint: 'insert a blank token, or free a slot',
-    })
-  }
+  const slotId = await blankSlot(ceremony, name)
   const soPin = pinDigits(soSecret)
   try {
     const { serial } = await ceremony.hsm.initToken({ slotId }, label, soPin)
@@ -286,8 +306,10 @@ async function changePin(
     wipe(oldPin, newPin)
   }
   await closeToken(ceremony, name)
-  const token = await loginWith(ceremony, tokenUri(ceremony, name), secret)
-  ceremony.open.set(name, { token, secret: secret.slice(), epoch })
+  // A copy: the caller wipes its own, and a lost connection needs the PIN again.
+  const kept = secret.slice()
+  const token = await loginWith(ceremony, tokenUri(ceremony, name), kept)
+  ceremony.open.set(name, { token, secret: kept, epoch })
   return null
 }
 
