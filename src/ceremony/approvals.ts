@@ -152,7 +152,7 @@ export const approvePlan = (ceremony: Ceremony, step: ApproveStep): Promise<Step
 
 /** Asks every role the action needs, once per step, and once per interrupted call that needs a decision. */
 export function stepApprover(ceremony: Ceremony, step: DoStep): AskApproval {
-  let forStep: Promise<StepApproval> | undefined
+  let forStep: { readonly approval: Promise<StepApproval>; readonly untilMs: number } | undefined
   return (recovery) => {
     const action = approvedAction(step, recovery)
     const args = stepArgsSha256(ceremony.plan, step, recovery)
@@ -174,8 +174,12 @@ export function stepApprover(ceremony: Ceremony, step: DoStep): AskApproval {
       }
     }
     if (recovery !== undefined) return ask()
-    forStep ??= ask()
-    return forStep
+    // A step may outlast its approvals (people fetch media, receipts take time): then they are asked again.
+    if (forStep === undefined || ceremony.clock.wallMs() > forStep.untilMs) {
+      const untilMs = ceremony.clock.wallMs() + (ceremony.policy.approvalTtlMinutes * 60_000) / 2
+      forStep = { approval: ask(), untilMs }
+    }
+    return forStep.approval
   }
 }
 

@@ -4,15 +4,49 @@ import type { Journal } from './journal.ts'
 
 type Level = EntryOf<'ceremony.close'>['dualControl']
 
+const named = (value: unknown): string =>
+  typeof value === 'object' && value !== null && 'token' in value && typeof value.token === 'string'
+    ? value.token
+    : ''
+
+/** Tokens whose PIN was put together in this host and not replaced since. */
+function unchangedTokens(journal: Pick<Journal, 'of'>): string[] {
+  const results = journal
+    .of('result')
+    .filter(({ outcome }) => outcome === 'done' || outcome === 'adopted')
+  const whole = [
+    ...journal
+      .of('record')
+      .filter(({ name }) => name === 'quorum.login')
+      .map(({ seq, data }) => ({ token: named(data), seq })),
+    ...journal
+      .of('intent')
+      .filter(({ op }) => op === 'C_InitPIN')
+      .map(({ seq, args }) => ({ token: named(args), seq })),
+  ]
+  const changed = journal
+    .of('intent')
+    .filter(({ op, seq }) => op === 'C_SetPIN' && results.some(({ intent }) => intent === seq))
+    .map(({ args, seq }) => ({ token: named(args), seq }))
+  const left = whole.filter(
+    ({ token, seq }) => !changed.some((change) => change.token === token && change.seq > seq),
+  )
+  return [...new Set(left.map(({ token }) => token))]
+}
+
 /** Read from the transcript alone, so that a verifier reaches the same words. */
 export function dualControlLevel(journal: Pick<Journal, 'of'>): Level {
   const logins = journal.of('record').filter(({ name }) => name === 'quorum.login')
   const initialised = journal.of('result').filter(({ op }) => op === 'C_InitPIN')
   const negative = journal.of('check').some(({ name }) => name === 'quorum.negative')
   const wrapped = journal.of('result').some(({ op }) => op === 'key.wrap')
+  const kept = unchangedTokens(journal)
   const session =
     'Once the quorum has logged in, this host holds the PIN and the session: every call in it is ' +
-    'ordered and approved by software; the PIN is changed and split anew before the ceremony ends.'
+    'ordered and approved by software. ' +
+    (kept.length === 0
+      ? 'Every PIN that was whole in this host was changed and split anew.'
+      : `The PIN of ${kept.join(', ')} was whole in this host and was NOT changed afterwards.`)
   if (logins.length + initialised.length === 0) {
     return {
       level: 'none: no token was opened',

@@ -4,6 +4,12 @@ import type { EnforcementRow } from '../pkcs11/index.ts'
 
 /** Throws ENFORCEMENT_MISSING when an attack on a protected key succeeded; other weaknesses are recorded only. */
 export function refuseLeakyToken(rows: readonly EnforcementRow[], where: string): void {
+  if (rows.length === 0) {
+    throw new PolicyError('ENFORCEMENT_MISSING', 'CER-ENFORCE-1', 'nothing was probed', {
+      where,
+      expected: 'an enforcement table',
+    })
+  }
   const leaks = rows.filter(
     ({ severity, verdict }) => severity === 'critical' && verdict === 'not enforced',
   )

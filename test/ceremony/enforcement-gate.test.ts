@@ -30,3 +30,9 @@ it('CER-ENFORCE-1: NSS lets non-extractable keys out and is refused', async () =
     expect.objectContaining({ code: 'ENFORCEMENT_MISSING', requirement: 'CER-ENFORCE-1' }),
   )
 })
+
+it('CER-ENFORCE-1: an empty table proves nothing', () => {
+  expect(() => refuseLeakyToken([], 'here')).toThrow(
+    expect.objectContaining({ code: 'ENFORCEMENT_MISSING' }),
+  )
+})
