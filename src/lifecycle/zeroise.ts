@@ -7,7 +7,13 @@
 import { randomBytes } from 'node:crypto'
 
 import { utf8 } from '../bytes.ts'
-import { KeyriteError, type Pkcs11Category, Pkcs11Error, TokenError } from '../errors.ts'
+import {
+  KeyriteError,
+  type Pkcs11Category,
+  Pkcs11Error,
+  TokenError,
+  type TokenErrorCode,
+} from '../errors.ts'
 import type { GcmBox, Key, KeyRole, Token } from '../pkcs11/index.ts'
 import type { EvidenceClass } from '../types.ts'
 import { type AbsenceQuery, findFromFreshProcess } from './absence.ts'
@@ -29,6 +35,8 @@ const PROVES_NOTHING: ReadonlySet<Pkcs11Category> = new Set([
   'module',
   'capacity',
 ])
+/** What a token says when it has no such key; a lost connection or a full pool says something else. */
+const SHOWS_ABSENCE: ReadonlySet<TokenErrorCode> = new Set(['KEY_NOT_FOUND', 'KEY_CHANGED'])
 const CANARY_AAD = utf8('keyrite zeroise canary')
 
 /** Uses the key once, so that the same use can be shown to fail afterwards. */
@@ -66,6 +74,7 @@ async function mustFail(attempt: string, use: () => Promise<unknown>): Promise<F
   } catch (error) {
     // A token that is gone or logged out proves nothing about the key.
     if (error instanceof Pkcs11Error && PROVES_NOTHING.has(error.category)) throw error
+    if (error instanceof TokenError && !SHOWS_ABSENCE.has(error.code)) throw error
     if (error instanceof Pkcs11Error) {
       return { attempt, outcome: `${error.fn}: ${error.rv}`, evidence: 'hsm-enforced' }
     }

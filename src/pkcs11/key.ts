@@ -56,7 +56,30 @@ interface Internals {
   readonly name: KeyName
   /** Handle in this place's epoch; checked against the check value once per epoch. */
   handle(place: Place): ObjectHandle
+  /** The token does not know the handle any more. */
+  forget(): void
 }
+
+/**
+ * One operation that uses keys. Handles the token does not know any more are looked up again on the next
+ * attempt, so that a key destroyed meanwhile is KEY_NOT_FOUND and not taken for a lost connection.
+ */
+export const runOn = <T>(
+  connection: Connection,
+  keys: readonly Pick<Internals, 'forget'>[],
+  work: (place: Place) => T,
+  options?: Parameters<Connection['run']>[1],
+): Promise<T> =>
+  connection.run((place) => {
+    try {
+      return work(place)
+    } catch (error) {
+      if (isReturnValue(error, 'KEY_HANDLE_INVALID', 'OBJECT_HANDLE_INVALID')) {
+        for (const key of keys) key.forget()
+      }
+      throw error
+    }
+  }, options)
 
 const INTERNALS = new WeakMap<Key, Internals>()
 
@@ -250,16 +273,11 @@ function makeKey(
     return found
   }
 
-  /** A handle the token does not know any more is looked up again on the next attempt. */
+  const forget = (): void => {
+    cached = undefined
+  }
   const run = <T>(work: (place: Place, found: ObjectHandle) => T): Promise<T> =>
-    connection.run((place) => {
-      try {
-        return work(place, handle(place))
-      } catch (error) {
-        if (isReturnValue(error, 'KEY_HANDLE_INVALID', 'OBJECT_HANDLE_INVALID')) cached = undefined
-        throw error
-      }
-    })
+    runOn(connection, [{ forget }], (place) => work(place, handle(place)))
 
   const key: Key = {
     label: name.label,
@@ -288,7 +306,7 @@ function makeKey(
     blockCipher: () => blockCipher(name, run),
     signer: () => signer(name, run),
   }
-  INTERNALS.set(key, { home, name, handle })
+  INTERNALS.set(key, { home, name, handle, forget })
   return key
 }
 

@@ -12,7 +12,7 @@ import { assertBirthGone, checkApproval, destroyObjects, proveGone } from './des
 import { open, seal } from './gcm.ts'
 import { checkSpec, generatePair, generateSecret, isSecretRole } from './generate.ts'
 import { takeInventory } from './inventory.ts'
-import { assertSameKey, bindKey, internalsOf, isKeyObject, OBJECT_CLASS } from './key.ts'
+import { assertSameKey, bindKey, internalsOf, isKeyObject, OBJECT_CLASS, runOn } from './key.ts'
 import type { KeyHome } from './key.ts'
 import { probeKwp } from './kwp.ts'
 import type { KwpCapability } from './kwp.ts'
@@ -170,7 +170,7 @@ export function createToken(connection: Connection, closed: () => void): Token {
     async wrapKwp(kek, key) {
       const wrapping = inside(kek, 'wrapKwp: kek')
       const wrapped = inside(key, 'wrapKwp: key')
-      return connection.run((place) =>
+      return runOn(connection, [wrapping, wrapped], (place) =>
         wrapKwp(
           place,
           needKwp(capabilities, place),
@@ -184,28 +184,35 @@ export function createToken(connection: Connection, closed: () => void): Token {
     async unwrapKwp(kek, wrapped, spec) {
       checkSpec(spec)
       const unwrapping = inside(kek, 'unwrapKwp: kek')
-      return connection.run((place) => {
-        const kwp = needKwp(capabilities, place)
-        const handle = unwrapping.handle(place)
-        const { unsupported } = capabilities
-        return bind(place, unwrapKwp(place, unsupported, kwp, handle, wrapped, spec))
-      }, sessionFor(spec))
+      return runOn(
+        connection,
+        [unwrapping],
+        (place) => {
+          const kwp = needKwp(capabilities, place)
+          const handle = unwrapping.handle(place)
+          const { unsupported } = capabilities
+          return bind(place, unwrapKwp(place, unsupported, kwp, handle, wrapped, spec))
+        },
+        sessionFor(spec),
+      )
     },
 
     async sealGcm(key, plaintext, aad) {
       const sealing = inside(key, 'sealGcm: key')
-      return connection.run((place) => seal(place, sealing.handle(place), plaintext, aad))
+      return runOn(connection, [sealing], (place) =>
+        seal(place, sealing.handle(place), plaintext, aad),
+      )
     },
 
     async openGcm(key, box, aad) {
       const opening = inside(key, 'openGcm: key')
-      return connection.run((place) => open(place, opening.handle(place), box, aad))
+      return runOn(connection, [opening], (place) => open(place, opening.handle(place), box, aad))
     },
 
     async lock(birth, spec) {
       checkSpec({ ...spec, form: 'locked' })
       const born = inside(birth, 'lock: birth')
-      return connection.run((place) => {
+      return runOn(connection, [born], (place) => {
         const { unsupported } = capabilities
         const kwp = spec.role === 'kek' ? needKwp(capabilities, place) : undefined
         const handle = born.handle(place)
@@ -222,7 +229,7 @@ export function createToken(connection: Connection, closed: () => void): Token {
     async conform(key, spec) {
       checkSpec(spec)
       const checked = inside(key, 'conform: key')
-      return connection.run((place) => {
+      return runOn(connection, [checked], (place) => {
         const kwp = spec.role === 'kek' ? needKwp(capabilities, place) : undefined
         return conform(place, checked.handle(place), spec, kwp)
       })
@@ -231,7 +238,7 @@ export function createToken(connection: Connection, closed: () => void): Token {
     async destroy(key, approval) {
       checkApproval(approval)
       const doomed = inside(key, 'destroy: key')
-      const dead = await connection.run((place) =>
+      const dead = await runOn(connection, [doomed], (place) =>
         destroyObjects(place, doomed.name, doomed.handle(place)),
       )
       await proveGone(connection, doomed.name, dead)
@@ -239,7 +246,7 @@ export function createToken(connection: Connection, closed: () => void): Token {
 
     async discard(key) {
       const doomed = inside(key, 'discard: key')
-      await connection.run((place) => {
+      await runOn(connection, [doomed], (place) => {
         const handle = doomed.handle(place)
         const { cryptoki, session } = place
         if (cryptoki.getAttributes(session, handle, ['TOKEN']).value('TOKEN') !== false) {
