@@ -9,6 +9,7 @@ import { wipe } from '../bytes.ts'
 import type { Binding } from './binding.ts'
 import type { BundlePaths } from './bundle.ts'
 import type { Ledger } from './entries.ts'
+import type { CeremonyIdentity } from './identity.ts'
 import type { Journal } from './journal.ts'
 import type { Plan } from './plan.ts'
 import type { Policy } from './policy.ts'
@@ -22,19 +23,6 @@ export interface OpenToken {
   readonly secret: Uint8Array
   /** Epoch of the shares it was combined from. */
   readonly epoch: number
-}
-
-/** Digests that identify the ceremony, hex. */
-export interface CeremonyIdentity {
-  readonly id: string
-  readonly origin: string
-  readonly mode: 'production' | 'rehearsal'
-  readonly planSha256: string
-  readonly bindingSha256: string
-  readonly policySha256: string
-  readonly rosterSha256: string
-  /** Root of the transcript before, or `genesis`. */
-  readonly previous: string
 }
 
 /** One running ceremony. */

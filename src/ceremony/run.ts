@@ -5,21 +5,20 @@
 import { readFile } from 'node:fs/promises'
 
 import { sha256, toHex, utf8 } from '../bytes.ts'
-import { canonicalDigest } from '../canonical.ts'
 import { ConfigError, PolicyError } from '../errors.ts'
 import { openLog } from '../audit/index.ts'
 import type { Hsm } from '../pkcs11/index.ts'
 import type { Clock, Random } from '../ports.ts'
 import { parseAllowedSigners } from '../quorum/index.ts'
-import type { Json } from '../types.ts'
 import { performStep } from './actions/index.ts'
 import { recordRefusal } from './approvals.ts'
 import type { Binding, LoadedBinding, PinnedFile } from './binding.ts'
 import { checkBinding } from './binding-check.ts'
 import { bundlePaths, createBundle, writeFileDurable } from './bundle.ts'
 import { type CeremonyOutcome, abortCeremony, completeCeremony } from './close.ts'
-import { type Ceremony, type CeremonyIdentity, people } from './context.ts'
+import { type Ceremony, people } from './context.ts'
 import type { Ledger } from './entries.ts'
+import { identify } from './identity.ts'
 import { emptyLedger, openJournal } from './journal.ts'
 import { lint } from './lint.ts'
 import type { LoadedPlan, Plan } from './plan.ts'
@@ -49,30 +48,6 @@ export interface RunOptions extends RunPorts {
   readonly binding: LoadedBinding
   /** Bundle directory; must not exist. */
   readonly dir: string
-}
-
-/** Digests and names that follow from the reviewed inputs alone. */
-export function identify(
-  inputs: { plan: Plan; binding: Binding; policy: Policy; roster: string },
-  previous: string,
-): CeremonyIdentity {
-  const { plan, binding, policy, roster } = inputs
-  const digest = (value: unknown): string => toHex(canonicalDigest(value as Json))
-  const planSha256 = digest(plan)
-  const bindingSha256 = digest(binding)
-  const { mode } = binding
-  const id = toHex(canonicalDigest({ planSha256, bindingSha256, mode, previous }))
-  const kind = mode === 'rehearsal' ? 'rehearsal' : 'ceremony'
-  return {
-    id,
-    mode,
-    origin: `${binding.organisation}/${kind}/${plan.ceremony}/${id.slice(0, 16)}`,
-    planSha256,
-    bindingSha256,
-    policySha256: digest(policy),
-    rosterSha256: toHex(sha256(utf8(roster))),
-    previous,
-  }
 }
 
 /** Text of a file the binding pins; throws BINDING_MISMATCH when it is another file, ConfigError when missing. */

@@ -2,9 +2,10 @@
  * Checks of what the ceremony was: mode, id, the reviewed documents, the people, the ceremony before.
  */
 import { sha256, toHex, utf8 } from '../bytes.ts'
-import { canonicalDigest, canonicalJson } from '../canonical.ts'
+import { canonicalJson } from '../canonical.ts'
 import { assertDistinct, fingerprintsOf } from '../quorum/index.ts'
 import type { Json } from '../types.ts'
+import { nameCeremony } from './identity.ts'
 import type { Role } from './room.ts'
 import {
   type Answer,
@@ -62,8 +63,7 @@ export function checkMode(transcript: Transcript, expected: Mode): Answer {
 /** CER-ID-1: SHA-256 over the canonical JSON of plan digest, binding digest, mode and predecessor. */
 export function checkId(transcript: Transcript): Answer {
   const { open, log, plan, binding } = transcript
-  const { planSha256, bindingSha256, previous, mode } = open
-  const id = toHex(canonicalDigest({ planSha256, bindingSha256, mode, previous }))
+  const { id, origin } = nameCeremony(binding.organisation, plan.ceremony, open)
   const stray = ceremonyEntries(transcript).find((entry) => entry.ceremony !== id)
   if (stray !== undefined) {
     refute('entry belongs to another ceremony', {
@@ -72,8 +72,6 @@ export function checkId(transcript: Transcript): Answer {
       got: stray.ceremony,
     })
   }
-  const kind = mode === 'rehearsal' ? 'rehearsal' : 'ceremony'
-  const origin = `${binding.organisation}/${kind}/${plan.ceremony}/${id.slice(0, 16)}`
   if (log.origin !== origin) {
     refute('origin is not the one of this ceremony', { expected: origin, got: log.origin })
   }
