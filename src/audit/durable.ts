@@ -6,6 +6,7 @@
 import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import { errnoOf } from '../errno.ts'
 import { StorageError } from '../errors.ts'
 
 const HINTS: Record<string, string> = {
@@ -14,12 +15,6 @@ const HINTS: Record<string, string> = {
   EROFS: 'the file system is read-only; check the disk before writing again',
   EIO: 'the disk reports errors; check it before opening the log again',
 }
-
-/** The `code` of a system error, e.g. `ENOSPC`. */
-export const errnoOf = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : undefined
 
 /** A StorageError for whatever a file operation threw. */
 export function storageError(where: string, cause: unknown): StorageError {

@@ -7,8 +7,9 @@ import { open, readFile, readlink, unlink } from 'node:fs/promises'
 
 import { utf8 } from '../bytes.ts'
 import { canonicalJson } from '../canonical.ts'
+import { errnoOf } from '../errno.ts'
 import { StorageError } from '../errors.ts'
-import { errnoOf, readIfPresent, storageError } from './durable.ts'
+import { readIfPresent, storageError } from './durable.ts'
 
 /** Holder of a lock, as written in the file. */
 type Holder = Readonly<Record<'boot' | 'pidNamespace' | 'pid' | 'started', string>>

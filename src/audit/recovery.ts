@@ -7,8 +7,8 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { sha256, toHex, utf8 } from '../bytes.ts'
+import { errnoOf } from '../errno.ts'
 import {
-  errnoOf,
   makeDirectory,
   readIfPresent,
   replaceFile,

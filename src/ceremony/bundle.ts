@@ -9,6 +9,7 @@ import { basename, dirname, join } from 'node:path'
 
 import { fromUtf8, sha256, toHex, utf8 } from '../bytes.ts'
 import { canonicalJson } from '../canonical.ts'
+import { errnoOf } from '../errno.ts'
 import { ConfigError, FormatError, PolicyError, StorageError } from '../errors.ts'
 import type { Json } from '../types.ts'
 
@@ -75,15 +76,16 @@ export interface Bundle {
   text(path: string): Promise<string>
 }
 
-const isCode = (error: unknown, ...codes: string[]): boolean =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))
-
 const storage = (what: string, where: string, cause: unknown): StorageError =>
-  new StorageError('STORAGE', what, {
-    where,
-    cause,
-    got: cause instanceof Error && 'code' in cause ? String(cause.code) : undefined,
-  })
+  new StorageError('STORAGE', what, { where, cause, got: errnoOf(cause) })
+
+/** Media without hard links (FAT) answer link(2) with one of these. */
+const NO_HARD_LINKS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+])
 
 async function syncDirectory(dir: string): Promise<void> {
   const handle = await open(dir, constants.O_RDONLY | constants.O_DIRECTORY)
@@ -99,8 +101,8 @@ async function publish(temporary: string, path: string): Promise<void> {
   try {
     await link(temporary, path)
   } catch (error) {
-    // Media without hard links (FAT): the log's lock makes us the only writer, so look, then rename.
-    if (!isCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
+    if (!NO_HARD_LINKS.has(errnoOf(error))) throw error
+    // The log's lock makes us the only writer, so look, then rename.
     const there = await lstat(path).catch(() => undefined)
     if (there !== undefined) throw Object.assign(new Error('exists'), { code: 'EEXIST' })
     await rename(temporary, path)
@@ -132,7 +134,7 @@ export async function writeFileDurable(
     await syncDirectory(dirname(path))
   } catch (error) {
     await unlink(temporary).catch(() => undefined)
-    if (isCode(error, 'EEXIST')) {
+    if (errnoOf(error) === 'EEXIST') {
       throw new PolicyError('OUTPUT_EXISTS', 'CER-OUTPUT-1', 'output exists and is not replaced', {
         where: path,
         hint: 'name another output, or move the old one away',
@@ -169,7 +171,7 @@ export async function createBundle(inputs: BundleInputs): Promise<void> {
     }
     await syncDirectory(dirname(dir))
   } catch (error) {
-    if (isCode(error, 'EEXIST')) {
+    if (errnoOf(error) === 'EEXIST') {
       throw new PolicyError('OUTPUT_EXISTS', 'CER-OUTPUT-1', 'bundle directory exists', {
         where: dir,
         hint: 'a ceremony never writes into an old bundle; give a new --out, or resume this one',
@@ -223,7 +225,7 @@ async function walk(
 async function readRegular(path: string, name: string): Promise<Uint8Array> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const handle = await open(path, flags).catch((error: unknown) => {
-    return refuse(name, isCode(error, 'ELOOP') ? 'a symbolic link' : 'missing or unreadable')
+    return refuse(name, errnoOf(error) === 'ELOOP' ? 'a symbolic link' : 'missing or unreadable')
   })
   try {
     const stat = await handle.stat()

@@ -3,6 +3,7 @@
  * the plan is escaped; a Content-Security-Policy forbids the rest.
  */
 import { DIGIT_WORDS, NATO_LETTERS } from '../nato.ts'
+import { escapeHtml } from './report-markup.ts'
 import type {
   FactTable,
   NamedDigest,
@@ -20,18 +21,6 @@ import {
   START_BLANKS,
   STEP_HEAD,
 } from './script-sentences.ts'
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-}
-
-/** Text for HTML content and quoted attributes. */
-export const escapeHtml = (text: string): string =>
-  text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '')
 
 /** Text for a CSS string, where the page margins repeat it; only ASCII letters stay as they are. */
 const cssString = (text: string): string =>

@@ -1,6 +1,6 @@
 /** Checks of who stands for the transcript as a whole: the HSM's checkpoint and the people's signatures. */
 import { equal, fromBase64, utf8 } from '../bytes.ts'
-import { VerificationError } from '../errors.ts'
+import { KeyriteError, VerificationError } from '../errors.ts'
 import { verifySshsig } from '../quorum/index.ts'
 import { signaturePath, signaturePerson } from './bundle.ts'
 import type { Person, Role } from './room.ts'
@@ -60,14 +60,13 @@ export async function readSignatures(transcript: Transcript): Promise<Checkpoint
 
 function asRefusal(error: unknown, path: string): VerificationError {
   if (error instanceof VerificationError) return error
-  if (!(error instanceof Error) || !('code' in error)) throw error
-  const trust = String(error.code).startsWith('SIGNER_')
-  const detail = error as Error & { expected?: string; got?: string }
+  if (!(error instanceof KeyriteError)) throw error
+  const { code, message, expected, got } = error as KeyriteError
   return new VerificationError(
-    trust ? 'SIGNER_NOT_TRUSTED' : 'SIGNATURE_INVALID',
+    code.startsWith('SIGNER_') ? 'SIGNER_NOT_TRUSTED' : 'SIGNATURE_INVALID',
     '',
-    error.message,
-    { where: path, expected: detail.expected, got: detail.got, cause: error },
+    message,
+    { where: path, expected, got, cause: error },
   )
 }
 

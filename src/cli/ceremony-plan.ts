@@ -6,6 +6,7 @@ import type { Command } from 'commander'
 
 import { toHex } from '../bytes.ts'
 import type { LintFinding, LoadedBinding, LoadedPlan, LoadedPolicy } from '../ceremony/index.ts'
+import { errnoOf } from '../errno.ts'
 import { PolicyError } from '../errors.ts'
 import { toPgpWords } from '../pgp-words.ts'
 import { type Dispatch, addCommand } from './command.ts'
@@ -129,7 +130,7 @@ export async function writeNew(file: string, content: string | Uint8Array): Prom
   try {
     await writeFile(file, content, { flag: 'wx' })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
+    if (errnoOf(error) === 'EEXIST') {
       throw new PolicyError('OUTPUT_EXISTS', 'CER-OUTPUT-1', 'output exists and is not replaced', {
         where: file,
         expected: 'a path that is free',

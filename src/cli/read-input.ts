@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 
 import { fromUtf8 } from '../bytes.ts'
+import { errnoOf } from '../errno.ts'
 import { ConfigError } from '../errors.ts'
 
 /** Largest text a person is expected to have reviewed. */
@@ -21,7 +22,7 @@ export async function readBytes(file: string, what: string): Promise<Uint8Array>
   try {
     bytes = new Uint8Array(await readFile(file))
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
+    const code = errnoOf(cause) ?? 'unreadable'
     throw new ConfigError(`cannot read ${what}`, {
       where: file,
       expected: `a file: ${what}`,

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 
+import { errnoOf } from '../errno.ts'
 import { TokenError } from '../errors.ts'
 
 /** The ELF header of 64-bit files. */
@@ -94,11 +95,10 @@ export function moduleFile(path: string): string {
     bytes = read(real, HEADER_BYTES, 0)
   } catch (error) {
     if (error instanceof TokenError) throw error
-    const code = (error as NodeJS.ErrnoException).code
     throw new TokenError('MODULE_NOT_FOUND', 'the PKCS#11 module cannot be read', {
       where: path,
       expected: 'a readable file',
-      got: code,
+      got: errnoOf(error),
       hint: 'check module-path; SoftHSM2 on Debian is /usr/lib/softhsm/libsofthsm2.so',
       cause: error,
     })

@@ -6,15 +6,8 @@ import { FormatError, QuorumError } from '../errors.ts'
 import type { Approval } from '../types.ts'
 
 import { type AllowedSigners, verifySshsig } from './allowed-signers.ts'
-import {
-  encodeIntent,
-  intentDigest,
-  type IntentTopic,
-  parseIntent,
-  topicDigest,
-  topicOf,
-} from './intent.ts'
-import type { SignedIntent } from './types.ts'
+import { encodeIntent, intentDigest, parseIntent, topicDigest, topicOf } from './intent.ts'
+import type { IntentTopic, SignedIntent } from './types.ts'
 
 /** One hour: time to fetch a signature from another machine, too short to keep for another day. */
 const DEFAULT_MAX_TTL_MS = 3_600_000

@@ -9,28 +9,7 @@ import type { Random } from '../ports.ts'
 import type { JsonObject } from '../types.ts'
 
 import { checkSshsig, decodeSshsig } from './sshsig.ts'
-import type { Intent, SignedIntent, SshSigner } from './types.ts'
-
-/** What is agreed to: everything in an intent that does not depend on the person who signs. */
-export interface IntentTopic {
-  readonly ceremony: string
-  readonly mode: 'production' | 'rehearsal'
-  readonly planSha256: string
-  readonly bindingSha256: string
-  readonly step: string
-  readonly action: string
-  readonly argsSha256: string
-  readonly logOrigin: string
-  readonly logSize: number
-  readonly logRoot: string
-}
-
-/** An intent without its constant fields. */
-export interface IntentFields extends IntentTopic {
-  readonly expires: string
-  readonly signer: string
-  readonly nonce: string
-}
+import type { Intent, IntentFields, IntentTopic, SignedIntent, SshSigner } from './types.ts'
 
 const TEXT = /^[^\p{Cc}\p{Cs}]{1,512}$/u
 const SHA256 = /^[0-9a-f]{64}$/

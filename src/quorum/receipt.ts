@@ -8,9 +8,9 @@ import { KeyriteError, QuorumError } from '../errors.ts'
 import type { AllowedSigners } from './allowed-signers.ts'
 import { approvalGate } from './approval.ts'
 import { checkCommitments, checkShare, scopeOf } from './commitments.ts'
-import { argsDigest, type IntentTopic } from './intent.ts'
+import { argsDigest } from './intent.ts'
 import { openShare } from './share-file.ts'
-import type { Commitments, ShareKey, SignedIntent } from './types.ts'
+import type { Commitments, IntentTopic, ShareKey, SignedIntent } from './types.ts'
 
 /** The action of every receipt's intent. */
 export const RECEIPT_ACTION = 'share.receipt'

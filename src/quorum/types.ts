@@ -52,10 +52,8 @@ export interface SshSigner {
   sign(namespace: SshsigNamespace, message: Uint8Array): Promise<string>
 }
 
-/** What a custodian signs before something happens. JSON, RFC 8785 form. */
-export type Intent = JsonObject & {
-  readonly v: 1
-  readonly type: 'keyrite-intent'
+/** What is agreed to: everything in an intent that does not depend on the person who signs. */
+export interface IntentTopic {
   /** Ceremony id (hex): binds plan, binding, mode and predecessor. */
   readonly ceremony: string
   readonly mode: 'production' | 'rehearsal'
@@ -69,6 +67,10 @@ export type Intent = JsonObject & {
   readonly logOrigin: string
   readonly logSize: number
   readonly logRoot: string
+}
+
+/** An intent without its constant fields. */
+export interface IntentFields extends IntentTopic {
   /** RFC 3339 UTC. */
   readonly expires: string
   /** Principal who signs. */
@@ -76,6 +78,9 @@ export type Intent = JsonObject & {
   /** 16 random bytes, hex. */
   readonly nonce: string
 }
+
+/** What a custodian signs before something happens. JSON, RFC 8785 form. */
+export type Intent = JsonObject & IntentFields & { readonly v: 1; readonly type: 'keyrite-intent' }
 
 /** A signed intent as it is logged. */
 export interface SignedIntent {
