@@ -28,3 +28,10 @@ export type {
 } from './types.ts'
 export { type Tree, createTree } from './tree.ts'
 export { verifyLog } from './verify.ts'
+export {
+  formatVerifierKey,
+  type NoteSigner,
+  type NoteVerifier,
+  noteVerifier,
+  parseVerifierKey,
+} from '../note.ts'
