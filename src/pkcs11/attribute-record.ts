@@ -4,6 +4,7 @@
  * and SoftHSM fails on dates of private objects.
  */
 import { toHex } from '../bytes.ts'
+import { UNAVAILABLE } from './attribute.ts'
 import type { AttributeName, AttributeRead } from './attribute.ts'
 import { ATTRIBUTE_KINDS } from './attribute-kinds.ts'
 import { readAttributes } from './attribute-read.ts'
@@ -60,9 +61,6 @@ export const RECORDED: Readonly<Record<ObjectRecord['class'], readonly Attribute
   data: [...STORAGE, 'APPLICATION', 'OBJECT_ID'],
   other: STORAGE,
 }
-
-/** CK_UNAVAILABLE_INFORMATION as the port reads it. */
-const UNAVAILABLE = -1
 
 function flatten(name: AttributeName, value: unknown): AttributeRecord[string] | undefined {
   if (name === 'KEY_GEN_MECHANISM') {

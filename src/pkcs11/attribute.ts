@@ -83,10 +83,13 @@ export function encodeUlong(value: number): Uint8Array {
   return out
 }
 
+/** CK_UNAVAILABLE_INFORMATION as it is read. */
+export const UNAVAILABLE = -1
+
 function decodeUlong(bytes: Uint8Array): number | undefined {
   if (bytes.length !== ULONG_BYTES) return undefined
   const value = new DataView(bytes.buffer, bytes.byteOffset, ULONG_BYTES).getBigUint64(0, true)
-  if (value === CK_UNAVAILABLE_INFORMATION) return -1
+  if (value === CK_UNAVAILABLE_INFORMATION) return UNAVAILABLE
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : undefined
 }
 

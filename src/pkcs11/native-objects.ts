@@ -4,13 +4,14 @@
  */
 import type * as Pkcs11js from 'pkcs11js'
 
-import { Pkcs11Error } from '../errors.ts'
+import { errnoOf } from '../errno.ts'
+import { Pkcs11Error, TokenError } from '../errors.ts'
 import type { Addon, HandleResult } from './addon.ts'
 import { encodeMechanism } from './addon.ts'
 import { checkHandles, checkInteger, dataBuffer, handleBuffer } from './arguments.ts'
 import { encodeTemplate } from './attribute.ts'
 import type { AttributeName, EncodedAttribute, Template, VendorAttribute } from './attribute.ts'
-import { attributeTypes, readAttributes } from './attribute-reads.ts'
+import { attributeTypes, readBatch } from './attribute-batch.ts'
 import type { AttributeReads, KeyPairHandles, ObjectHandle, SessionHandle } from './cryptoki.ts'
 import { CKR } from './constants-ckr.ts'
 import { FIND_OBJECTS_MAX } from './cryptoki.ts'
@@ -44,10 +45,22 @@ export abstract class ObjectCalls extends ModuleQueries {
     return this.open().lib
   }
 
-  /** Calls a native function that answers a return value. */
+  /** Calls a native function that answers a return value. @throws Pkcs11Error, TokenError MEMORY_NOT_LOCKED. */
   protected native(fn: string, call: (addon: Addon, id: number) => number): void {
     const { addon, id } = this.open()
-    assertOk(fn, call(addon, id))
+    let rv: number
+    try {
+      rv = call(addon, id)
+    } catch (error) {
+      if (errnoOf(error) !== 'MEMORY_NOT_LOCKED') throw error
+      throw new TokenError('MEMORY_NOT_LOCKED', 'the PIN cannot be kept out of swap', {
+        where: fn,
+        expected: 'memory that mlock(2) accepts',
+        hint: 'raise the limit on locked memory (ulimit -l)',
+        cause: error,
+      })
+    }
+    assertOk(fn, rv)
   }
 
   #object(
@@ -116,7 +129,7 @@ export abstract class ObjectCalls extends ModuleQueries {
   ): AttributeReads {
     const { addon, id } = this.open()
     checkHandles('C_GetAttributeValue', session, object)
-    return readAttributes(
+    return readBatch(
       (some) => addon.getAttributes(id, session, object, attributeTypes(some)),
       names,
     )

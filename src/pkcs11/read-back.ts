@@ -5,6 +5,7 @@
  */
 import { equal } from '../bytes.ts'
 import { Pkcs11Error, TokenError } from '../errors.ts'
+import { UNAVAILABLE } from './attribute.ts'
 import type { AttributeName, AttributeRead, Template } from './attribute.ts'
 import { mechanismName } from './constants-ckm.ts'
 import { readAttributes } from './attribute-read.ts'
@@ -14,9 +15,6 @@ import type { Place } from './connection.ts'
 import { toTemplate } from './template.ts'
 import type { TemplateAttribute } from './template.ts'
 import type { Waiver } from './types.ts'
-
-/** CK_UNAVAILABLE_INFORMATION as the port reads it. */
-const UNAVAILABLE = -1
 
 const PROVENANCE = [
   'SENSITIVE',

@@ -47,7 +47,7 @@ function readSingly(read: Read, name: Name): AttributeRead {
  * p11-kit's client (0.24) cannot carry them and answers CKR_DEVICE_ERROR to the whole call.
  * @throws Pkcs11Error for failures of the session, the object handle, the token or the module.
  */
-export function readAttributes(read: Read, names: readonly Name[]): AttributeReads {
+export function readBatch(read: Read, names: readonly Name[]): AttributeReads {
   const reads = new Map<Name, AttributeRead>()
   /** Names of which the module gave something; their values are used only if it gave all. */
   const batch = (some: readonly Name[]): readonly Name[] => {
