@@ -67,6 +67,7 @@ export interface ActionSpec {
   readonly activity: string
   readonly boxes: readonly ExpectedBox[]
   readonly standards: readonly string[]
+  /** Classes of the entries the action leaves; of a check or a record: those of its one entry. */
   readonly evidence: readonly EvidenceClass[]
 }
 
@@ -128,7 +129,7 @@ const CHECKS = {
       read('Firmware'),
     ],
     standards: ['CM-8', 'IA-3'],
-    evidence: ['module-reported', 'human-asserted'],
+    evidence: ['module-reported'],
   },
   'token.enforcement': {
     ...look,
@@ -262,7 +263,7 @@ const DEEDS = {
       'The key {key} is copied into its final form, which cannot be extracted, modified or copied; the extractable form is destroyed.',
     boxes: [box('Approved by', 'names'), tick('Extractable form is gone')],
     standards: ['SC-12', 'SC-28'],
-    evidence: ['module-reported', 'hsm-enforced'],
+    evidence: ['module-reported', 'crypto-verified'],
   },
   'key.zeroise': {
     ...change,
@@ -278,7 +279,7 @@ const DEEDS = {
       tick('Every attempt failed'),
     ],
     standards: ['SC-12', 'MP-6'],
-    evidence: ['crypto-verified', 'module-reported'],
+    evidence: ['module-reported', 'hsm-enforced'],
   },
   'key.wrap': {
     ...change,
@@ -321,8 +322,8 @@ const RECORDS = {
     login: ['key'],
     title: 'Record the attributes of {key}',
     activity:
-      'The host reads every attribute of {key} back from the token and compares it with the template of its role.',
-    boxes: [tick('Sensitive'), tick('As the template says')],
+      'The host reads the attributes of {key} back from the token and records them. They were compared with the template of its role when the key was made.',
+    boxes: [read('Sensitive'), read('Extractable')],
     standards: ['SC-12', 'AU-12'],
     evidence: ['module-reported'],
   },

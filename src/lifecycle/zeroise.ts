@@ -7,13 +7,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { utf8 } from '../bytes.ts'
-import {
-  KeyriteError,
-  type Pkcs11Category,
-  Pkcs11Error,
-  TokenError,
-  type TokenErrorCode,
-} from '../errors.ts'
+import { type Pkcs11Category, Pkcs11Error, TokenError, type TokenErrorCode } from '../errors.ts'
 import type { GcmBox, Key, KeyRole, Token } from '../pkcs11/index.ts'
 import type { EvidenceClass } from '../types.ts'
 import { type AbsenceQuery, findFromFreshProcess } from './absence.ts'
@@ -72,16 +66,13 @@ async function mustFail(attempt: string, use: () => Promise<unknown>): Promise<F
   try {
     await use()
   } catch (error) {
-    // A token that is gone or logged out proves nothing about the key.
-    if (error instanceof Pkcs11Error && PROVES_NOTHING.has(error.category)) throw error
-    if (error instanceof TokenError && !SHOWS_ABSENCE.has(error.code)) throw error
-    if (error instanceof Pkcs11Error) {
+    if (error instanceof Pkcs11Error && !PROVES_NOTHING.has(error.category)) {
       return { attempt, outcome: `${error.fn}: ${error.rv}`, evidence: 'hsm-enforced' }
     }
-    if (error instanceof KeyriteError) {
-      const { code } = error as KeyriteError
-      return { attempt, outcome: code, evidence: 'module-reported' }
+    if (error instanceof TokenError && SHOWS_ABSENCE.has(error.code)) {
+      return { attempt, outcome: error.code, evidence: 'module-reported' }
     }
+    // A token that is gone or not open, a quorum that did not meet: nothing was shown about the key.
     throw error
   }
   throw new TokenError('KEY_CHANGED', 'a destroyed key could still be used', {
@@ -100,7 +91,8 @@ export interface Attempt {
 
 /**
  * The attempts after destruction: a search from a fresh process, then every given use of the key. Throws
- * KEY_CHANGED if the key is found or any use succeeds. Safe to repeat; `pin` stays the caller's.
+ * KEY_CHANGED if the key is found or any use succeeds, and the error of a use that failed for another
+ * reason than the key's absence. Safe to repeat; `pin` stays the caller's.
  */
 export async function falsifyZeroise(
   query: AbsenceQuery,

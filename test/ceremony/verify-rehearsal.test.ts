@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { proveEntry } from '../../src/audit/index.ts'
-import { type Rehearsed, rehearse, verify } from '../../src/ceremony/index.ts'
+import { type Rehearsed, actionSpec, rehearse, verify } from '../../src/ceremony/index.ts'
 import { parseVerifierKey } from '../../src/note.ts'
 import { type Stage, openStage, shipped } from './stage.ts'
 import { blocksOf, failingTools, runBlock } from './verify-blocks.ts'
@@ -41,6 +41,27 @@ describe('a rehearsed line of ceremonies', () => {
     expect(verification).toMatchObject({ ok: true, outcome: 'complete', warnings: [] })
     const previous = verification.findings.find(({ id }) => id === 'CER-PREVIOUS-1')
     expect(previous).toMatchObject({ status: 'ok', evidence: 'crypto-verified' })
+  })
+
+  it('leaves entries of the evidence classes that the action table announces', async () => {
+    for (const at of [0, 1]) {
+      const { transcript } = await verify(bundle(at), { mode: 'rehearsal' })
+      const entries = transcript!.entries.filter(({ type }) =>
+        ['check', 'record', 'result'].includes(type),
+      )
+      const stepOf = (id: string) => transcript!.plan.steps.find((step) => step.id === id)
+      const unannounced = entries.flatMap((entry) => {
+        if (!('step' in entry)) return []
+        const step = stepOf(entry.step)
+        if (step === undefined || !('action' in step)) return []
+        const announced = actionSpec(step.kind, step.action)?.evidence ?? []
+        return entry.evidence
+          .filter((each) => !announced.includes(each))
+          .map((each) => [step, each])
+      })
+      expect(entries.length).toBeGreaterThan(10)
+      expect(unannounced).toEqual([])
+    }
   })
 
   it('warns when the ceremony before was not given, fails when it is another', async () => {

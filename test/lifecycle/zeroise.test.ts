@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { TokenError } from '../../src/errors.ts'
+import { PolicyError, TokenError } from '../../src/errors.ts'
 import { falsifyZeroise, findFromFreshProcess, plantCanary } from '../../src/lifecycle/index.ts'
 import { type Hsm, type KeyRole, type Token, loadModule } from '../../src/pkcs11/index.ts'
 import { type TestToken, softHsm } from '../tokens.ts'
@@ -62,14 +62,16 @@ it('an attempt that succeeds is an error: a second key with the old use is notic
   ).rejects.toMatchObject({ code: 'KEY_CHANGED', where: 'a use that still works' })
 })
 
-it('a lost connection is not taken for absence', async () => {
+it.each([
+  new TokenError('CONNECTION_LOST', 'the connection to the token is lost'),
+  new PolicyError('STATE_MISMATCH', 'CER-ORDER-1', 'the other token is not open'),
+])('an attempt that was not made is not taken for absence: $code', async (reason) => {
   const gone = { id: '00'.repeat(16), label: 'never there' }
-  const lost = new TokenError('CONNECTION_LOST', 'the connection to the token is lost')
   await expect(
     falsifyZeroise(query(gone), vault.userPin(), [
-      { attempt: 'over a cut line', use: () => Promise.reject(lost) },
+      { attempt: 'over a cut line', use: () => Promise.reject(reason) },
     ]),
-  ).rejects.toBe(lost)
+  ).rejects.toBe(reason)
 })
 
 it('a fresh process that cannot log in proves nothing', async () => {

@@ -1,4 +1,5 @@
 /** One function per step kind and action; the plan's action table names them. */
+import { ACTIONS } from '../action-table.ts'
 import { approvePlan } from '../approvals.ts'
 import { administrator } from '../acting.ts'
 import type { Ceremony } from '../context.ts'
@@ -49,7 +50,8 @@ export async function performStep(ceremony: Ceremony, step: Step): Promise<void>
       return
     }
     case 'check': {
-      const { data, evidence } = await check(ceremony, step)
+      const data = await check(ceremony, step)
+      const { evidence } = ACTIONS.check[step.action]
       await journal.append('check', step.id, { name: step.action, data }, evidence)
       return
     }
@@ -60,7 +62,8 @@ export async function performStep(ceremony: Ceremony, step: Step): Promise<void>
       await deed(ceremony, step)
       return
     case 'record': {
-      const { data, evidence } = await record(ceremony, step)
+      const data = await record(ceremony, step)
+      const { evidence } = ACTIONS.record[step.action]
       await journal.append('record', step.id, { name: step.action, data }, evidence)
       return
     }

@@ -38,7 +38,7 @@ export async function generateKey(
       op: role === 'log-signer' ? 'C_GenerateKeyPair' : 'C_GenerateKey',
       args: { token: tokenName, label: name, role, form, algorithm },
       ckaId: toHex(id),
-      evidence: ['module-reported', 'crypto-verified'],
+      evidence: ['module-reported'],
       call: async () => describe(await token.generate(spec)),
       inspect: () => inspectObject(token, spec),
     },

@@ -50,13 +50,21 @@ async function kekOf(ceremony: Ceremony, name: string, step: string): Promise<Ke
   return { token, key }
 }
 
-/** Unwrapping a copy once a KEK it needs is gone. */
-function unwrapAttempt(ceremony: Ceremony, copy: Copy, text: string, step: string): Attempt {
+/** Unwrapping a copy once `gone`, a KEK it needs, is destroyed. */
+function unwrapAttempt(
+  ceremony: Ceremony,
+  copy: Copy,
+  gone: string,
+  text: string,
+  step: string,
+): Attempt {
   const blob = parseNestedBlob(text, copy.output)
   return {
     attempt: `unwrap ${copy.output}, a copy of ${copy.key}`,
-    use: async () =>
-      unwrapNested(
+    use: async () => {
+      // Looked for first: its token is open, the one of the other KEK need not be.
+      await kekOf(ceremony, gone, step)
+      return unwrapNested(
         blob,
         await kekOf(ceremony, copy.kek, step),
         await kekOf(ceremony, copy.outer, step),
@@ -66,7 +74,8 @@ function unwrapAttempt(ceremony: Ceremony, copy: Copy, text: string, step: strin
           id: await ceremony.random.bytes(16),
           onToken: false,
         },
-      ),
+      )
+    },
   }
 }
 
@@ -93,7 +102,7 @@ export async function zeroiseKey(
   )
   for (const copy of dependent) {
     const text = presented.get(copy.sha256)
-    if (text !== undefined) attempts.push(unwrapAttempt(ceremony, copy, text, step.id))
+    if (text !== undefined) attempts.push(unwrapAttempt(ceremony, copy, name, text, step.id))
   }
   const destroyedHere: Falsification[] = []
   await ceremony.wal.mutate(

@@ -6,7 +6,7 @@ import { PolicyError } from '../../errors.ts'
 import { probeEnforcement } from '../../pkcs11/index.ts'
 import { toPgpWords } from '../../pgp-words.ts'
 import { natoReadOut } from '../../nato.ts'
-import type { EvidenceClass, JsonObject } from '../../types.ts'
+import type { JsonObject } from '../../types.ts'
 import { administrator } from '../acting.ts'
 import { readArtefact } from '../bundle.ts'
 import { type Ceremony, tokenUri } from '../context.ts'
@@ -84,70 +84,51 @@ async function enforcement(ceremony: Ceremony, name: string, step: string): Prom
 }
 
 /** Performs a check; throws when it does not hold. Returns what is written down. */
-export async function check(
-  ceremony: Ceremony,
-  step: CheckStep,
-): Promise<{ data: JsonObject; evidence: EvidenceClass[] }> {
+export function check(ceremony: Ceremony, step: CheckStep): Promise<JsonObject> {
   switch (step.action) {
     case 'clock':
-      return { data: await clock(ceremony, step), evidence: ['human-asserted'] }
+      return clock(ceremony, step)
     case 'module.identity':
-      return { data: await moduleIdentity(ceremony, step), evidence: ['crypto-verified'] }
+      return moduleIdentity(ceremony, step)
     case 'token.identity':
-      return {
-        data: await tokenIdentity(ceremony, step.with.token, step.id),
-        evidence: ['module-reported'],
-      }
+      return tokenIdentity(ceremony, step.with.token, step.id)
     case 'token.enforcement':
-      return {
-        data: await enforcement(ceremony, step.with.token, step.id),
-        evidence: ['hsm-enforced'],
-      }
+      return enforcement(ceremony, step.with.token, step.id)
     case 'token.inventory':
-      return {
-        data: await checkInventory(ceremony, step.with.token, step.id),
-        evidence: ['module-reported'],
-      }
+      return checkInventory(ceremony, step.with.token, step.id)
     case 'quorum.negative':
-      return { data: await loneCustodian(ceremony, step), evidence: ['hsm-enforced'] }
+      return loneCustodian(ceremony, step)
     case 'key.restore':
-      return { data: await restoreTest(ceremony, step), evidence: ['crypto-verified'] }
+      return restoreTest(ceremony, step)
   }
 }
 
 /** Reads a value, shows it to the room, returns what is written down. */
-export async function record(
-  ceremony: Ceremony,
-  step: RecordStep,
-): Promise<{ data: JsonObject; evidence: EvidenceClass[] }> {
+export async function record(ceremony: Ceremony, step: RecordStep): Promise<JsonObject> {
   switch (step.action) {
     case 'key.kcv': {
       const { key } = await ledgerKey(ceremony, step.with.key, step.id)
       const { method, value } = await key.kcv()
       show(ceremony, step, `KCV of ${step.with.key} (${method})`, value)
-      return { data: { key: step.with.key, method, value }, evidence: ['crypto-verified'] }
+      return { key: step.with.key, method, value }
     }
     case 'key.attributes': {
       const { key } = await ledgerKey(ceremony, step.with.key, step.id)
       const attributes = await key.attributes()
-      return {
-        data: { key: step.with.key, uri: key.uri, attributes: attributes },
-        evidence: ['module-reported'],
-      }
+      const told = (name: string): string => `${name}=${String(attributes[name] ?? 'not told')}`
+      ceremony.room.show([`${step.with.key}: ${told('SENSITIVE')}, ${told('EXTRACTABLE')}`])
+      return { key: step.with.key, uri: key.uri, attributes }
     }
     case 'token.inventory': {
       const data = await recordInventory(ceremony, step.with.token, step.id)
       show(ceremony, step, `inventory of ${step.with.token}`, data.root)
-      return { data, evidence: ['module-reported'] }
+      return data
     }
     case 'output.digest': {
       const file = ceremony.plan.outputs[step.with.output]?.file ?? step.with.output
       const digest = toHex(sha256(utf8(await readArtefact(ceremony.paths, file))))
       show(ceremony, step, `SHA-256 of ${file}`, digest)
-      return {
-        data: { output: step.with.output, file, sha256: digest },
-        evidence: ['crypto-verified'],
-      }
+      return { output: step.with.output, file, sha256: digest }
     }
   }
 }

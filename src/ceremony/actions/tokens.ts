@@ -35,18 +35,27 @@ async function initialised(ceremony: Ceremony, label: string): Promise<TokenInfo
   return (await ceremony.hsm.tokens()).find((token) => token.label === label)
 }
 
-/** Tries a PIN without keeping the session. */
-async function pinFits(
+/** What a token says of a PIN that is not its own; the last one before C_InitPIN. */
+const REFUSES_PIN: ReadonlySet<string> = new Set([
+  'CKR_PIN_INCORRECT',
+  'CKR_PIN_INVALID',
+  'CKR_PIN_LEN_RANGE',
+  'CKR_USER_PIN_NOT_INITIALIZED',
+])
+
+/** Tries a PIN: the return value by which the token refused it, or undefined; no session is kept. */
+async function pinRefusal(
   ceremony: Ceremony,
   uri: string,
   secret: Uint8Array,
   user: 'user' | 'so',
-): Promise<boolean> {
+): Promise<string | undefined> {
   try {
-    await using session = await loginWith(ceremony, uri, secret, user)
-    return session.info.label !== ''
+    const session = await loginWith(ceremony, uri, secret, user)
+    await session[Symbol.asyncDispose]()
+    return undefined
   } catch (error) {
-    if (error instanceof Pkcs11Error && error.category === 'auth') return false
+    if (error instanceof Pkcs11Error && REFUSES_PIN.has(error.rv)) return error.rv
     throw error
   }
 }
@@ -98,7 +107,7 @@ export async function initialiseToken(
           const token = await initialised(ceremony, label)
           if (token === undefined) return { state: 'not-done' }
           const uri = `pkcs11:token=${encodeURIComponent(label)};serial=${encodeURIComponent(token.serial)}`
-          if (await pinFits(ceremony, uri, soSecret, 'so')) {
+          if ((await pinRefusal(ceremony, uri, soSecret, 'so')) === undefined) {
             return { state: 'done', data: { serial: token.serial } }
           }
           throw new PolicyError(
@@ -193,7 +202,7 @@ async function initialiseUserPin(
         step: step.id,
         op: 'C_InitPIN',
         args: { token: name, epoch: 1 },
-        evidence: ['hsm-enforced'],
+        evidence: ['module-reported'],
         call: async () => {
           const pin = pinDigits(secret)
           try {
@@ -205,7 +214,7 @@ async function initialiseUserPin(
           return null
         },
         inspect: async () =>
-          (await pinFits(ceremony, uri, secret, 'user'))
+          (await pinRefusal(ceremony, uri, secret, 'user')) === undefined
             ? { state: 'done', data: null }
             : { state: 'not-done' },
       },
@@ -350,9 +359,9 @@ export async function loneCustodian(
       })
     }
     const lone = share.value.slice(0, 32)
-    if (await pinFits(ceremony, tokenUri(ceremony, name), lone, 'user')) refusals.length = 0
-    else refusals.push({ by: 'token', error: 'CKR_PIN_INCORRECT' })
+    const refused = await pinRefusal(ceremony, tokenUri(ceremony, name), lone, 'user')
     wipe(lone)
+    if (refused !== undefined) refusals.push({ by: 'token', error: refused })
   } finally {
     wipe(share.value, share.salt)
   }
