@@ -1,5 +1,5 @@
 /** A built copy of what a user gets from a clone, so that checks never write into this one. */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
@@ -21,6 +21,8 @@ const PARTS = [
   'softhsm',
 ]
 
+const ADDON = 'bindings/build/Release/keyrite.node'
+
 /** A copy with a fresh `dist/`. */
 export interface Clone extends Disposable {
   readonly dir: string
@@ -38,8 +40,14 @@ export function builtClone(): Clone {
       filter: (source) => basename(source) !== 'build',
     })
   }
+  // The addon as it was compiled here; package.test.ts compiles it from the published sources.
+  cpSync(join(ROOT, ADDON), join(dir, ADDON))
   symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'))
-  execFileSync('npm', ['run', '--silent', 'prepare'], { cwd: dir, stdio: 'pipe' })
+  const { status, stdout, stderr } = spawnSync('npm', ['run', '--silent', 'prepare'], {
+    cwd: dir,
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new Error(`the source does not compile:\n${stdout}${stderr}`)
   return {
     dir,
     env: (temporary = scratch) => ({
@@ -47,6 +55,8 @@ export function builtClone(): Clone {
       npm_config_cache: join(scratch, 'npm-cache'),
       npm_config_update_notifier: 'false',
       npm_config_offline: 'true',
+      // npx would compile the addon again before it runs a command of this package.
+      npm_config_ignore_scripts: 'true',
       TMPDIR: temporary,
     }),
     [Symbol.dispose]: () => rmSync(scratch, { recursive: true, force: true }),

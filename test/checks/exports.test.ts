@@ -1,0 +1,112 @@
+/** DESIGN's public surface: subpath export = folder of src = section of the README, and what importing one loads. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { type Clone, ROOT, builtClone } from './clone.ts'
+
+interface Target {
+  readonly types: string
+  readonly default: string
+}
+
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  exports: Record<string, Target | string>
+  sideEffects: boolean
+}
+const { './package.json': own, ...exported } = manifest.exports as Record<string, Target>
+const subpaths = Object.keys(exported)
+/** All subpaths there will ever be; later parts add theirs. */
+const NAMES =
+  'errors pkcs11 fpe he envelope rbac policy audit quorum lifecycle ceremony evidence'.split(' ')
+const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name)
+
+describe('exports', () => {
+  it('are the root, the errors and every folder below the command line', () => {
+    const expected = ['.', './errors', ...folders.filter((f) => f !== 'cli').map((f) => `./${f}`)]
+    expect(subpaths.toSorted()).toEqual(expected.toSorted())
+    expect(own).toBe('./package.json')
+    expect(manifest.sideEffects).toBe(false)
+  })
+
+  it('have the names of the design', () => {
+    const names = subpaths.filter((path) => path !== '.').map((path) => path.slice(2))
+    expect(names.filter((name) => !NAMES.includes(name))).toEqual([])
+  })
+
+  it('each have a section in the README', () => {
+    const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+    const sections = [...readme.matchAll(/^### (.+)$/gm)].flatMap(([, line = '']) =>
+      line.split(', '),
+    )
+    const names = subpaths.filter((path) => path !== '.').map((path) => path.slice(2))
+    expect(names.filter((name) => !sections.includes(name))).toEqual([])
+  })
+
+  it.each(Object.entries(exported))('%s names its source in dist', (path, target) => {
+    const name = path === '.' ? 'index' : path === './errors' ? 'errors' : `${path.slice(2)}/index`
+    expect(target).toEqual({ types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` })
+    expect(existsSync(join(ROOT, 'src', `${name}.ts`))).toBe(true)
+  })
+})
+
+describe('importing', () => {
+  let clone: Clone
+  beforeAll(() => {
+    clone = builtClone()
+  })
+  afterAll(() => clone[Symbol.dispose]())
+
+  /** Imports a subpath in a process of its own; what it exports, and the native code it loaded. */
+  function imported(subpath: string): { names: string[]; native: string[] } {
+    const program = `
+      const module = await import(${JSON.stringify(`keyrite${subpath.slice(1)}`)})
+      const native = process.report.getReport().sharedObjects.filter((path) => path.endsWith('.node'))
+      console.log(JSON.stringify({ names: Object.keys(module), native }))`
+    const printed = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: clone.dir,
+      encoding: 'utf8',
+    })
+    return JSON.parse(printed) as { names: string[]; native: string[] }
+  }
+
+  it.each(subpaths)('%s works, and loads no native code before it is asked to', (subpath) => {
+    const { names, native } = imported(subpath)
+    expect(names.length).toBeGreaterThan(0)
+    expect(native).toEqual([])
+  })
+
+  it('the root brings nothing but errors', () => {
+    const { names } = imported('.')
+    expect(names.filter((name) => !name.endsWith('Error'))).toEqual([])
+    expect(names).toContain('KeyriteError')
+  })
+
+  it('anything else is refused', () => {
+    const attempt = "await import('keyrite/cli/main.js')"
+    expect(() =>
+      execFileSync(process.execPath, ['--input-type=module', '-e', attempt], {
+        cwd: clone.dir,
+        encoding: 'utf8',
+        stdio: 'pipe',
+      }),
+    ).toThrow(/ERR_PACKAGE_PATH_NOT_EXPORTED/)
+  })
+
+  it('native code is seen when it is loaded', () => {
+    const program = `
+      import { loadModule } from 'keyrite/pkcs11'
+      await loadModule('/nonexistent.so').catch(() => undefined)
+      process.dlopen({ exports: {} }, ${JSON.stringify(join(ROOT, 'bindings/build/Release/keyrite.node'))})
+      console.log(process.report.getReport().sharedObjects.some((path) => path.endsWith('.node')))`
+    const printed = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+      cwd: clone.dir,
+      encoding: 'utf8',
+    })
+    expect(printed.trim()).toBe('true')
+  })
+})
