@@ -1,4 +1,5 @@
 /** What `verify` found, for a terminal of 80 columns. */
+import { replaceUnprintable, wrap } from '../plain-text.ts'
 import { readOut } from './digest.ts'
 import { REQUIREMENTS } from './requirements.ts'
 import type { Verification } from './verify-context.ts'
@@ -6,32 +7,18 @@ import type { Verification } from './verify-context.ts'
 /** Words for the answers. */
 export const STATUS = { ok: 'holds', failed: 'FAILED', 'not-applicable': 'n/a' } as const
 
-/** Words of a text in lines of at most `width` characters; a longer word stands alone and is cut. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const whole of text.split(/\s+/).filter((word) => word !== '')) {
-    for (const word of whole.match(new RegExp(`.{1,${width}}`, 'gu')) ?? []) {
-      if (line === '') line = word
-      else if (line.length + 1 + word.length <= width) line += ` ${word}`
-      else {
-        lines.push(line)
-        line = word
-      }
-    }
-  }
-  return line === '' ? lines : [...lines, line]
-}
-
 const WIDTH = 80
 const INDENT = 9
 
-/** Control and bidirectional characters of logged text never reach a terminal. */
-const printable = (text: string): string =>
-  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, '?')
+/** Logged text never steers the terminal. */
+const lined = (text: string, columns: number): string[] =>
+  wrap(
+    replaceUnprintable(text, () => '?'),
+    columns,
+  )
 
 const indented = (text: string): string[] =>
-  wrap(printable(text), WIDTH - INDENT).map((line) => ' '.repeat(INDENT) + line)
+  lined(text, WIDTH - INDENT).map((line) => ' '.repeat(INDENT) + line)
 
 const labelled = (label: string, lines: readonly string[]): string[] =>
   lines.map((line, at) => `${(at === 0 ? label : '').padEnd(14)}${line}`)
@@ -49,7 +36,7 @@ export function formatVerification(verification: Verification): string[] {
   if (transcript !== undefined) {
     const root = readOut(transcript.log.root)
     const field = (label: string, text: string): string[] =>
-      labelled(label, wrap(printable(text), WIDTH - 14))
+      labelled(label, lined(text, WIDTH - 14))
     lines.push(
       ...field('Ceremony', transcript.plan.title),
       ...field('Transcript', `${transcript.log.origin}, ${transcript.entries.length} entries`),
@@ -67,10 +54,10 @@ export function formatVerification(verification: Verification): string[] {
     lines.push(...indented(`${detail}${place}`))
   }
   if (warnings.length > 0) lines.push('')
-  for (const warning of warnings) lines.push(...labelled('warning:', wrap(warning, WIDTH - 14)))
+  for (const warning of warnings) lines.push(...labelled('warning:', lined(warning, WIDTH - 14)))
   const failed = findings.filter(({ status }) => status === 'failed').map(({ id }) => id)
   const verdict = ok
     ? `verified: ${outcome} ${mode ?? ''} transcript`
     : `does not verify: ${failed.join(', ')}`
-  return [...lines, '', ...wrap(verdict, WIDTH)]
+  return [...lines, '', ...lined(verdict, WIDTH)]
 }

@@ -1,5 +1,6 @@
 /** Rows in columns that stay readable when they do not fit. */
-import { type Screen, columnsOf, printable } from './screen.ts'
+import { columnsOf, printable } from '../plain-text.ts'
+import type { Screen } from './screen.ts'
 
 /** Prints a header and rows, left-aligned; the last column may wrap under itself. */
 export function printTable(

@@ -1,4 +1,5 @@
 /** The doctor's report as plain text of at most 80 columns. */
+import { printable, wrap } from '../plain-text.ts'
 import type { DoctorReport, MechanismReport, SlotReport } from './doctor-report.ts'
 import type { EnforcementRow, Verdict } from './enforcement-row.ts'
 import type { Choice, Profile } from './profile.ts'
@@ -6,35 +7,18 @@ import type { Choice, Profile } from './profile.ts'
 const COLUMNS = 80
 
 /** Modules and tokens choose their names: nothing of theirs may steer a terminal. */
-const printable = (text: string): string => text.replace(/[^\x20-\x7e\u00a1-\u024f]/gu, '?')
-
-/** Breaks words at `width`; words that are longer are cut. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of printable(text).split(' ')) {
-    let rest = word
-    if (line !== '' && line.length + 1 + rest.length <= width) {
-      line += ` ${rest}`
-      continue
-    }
-    if (line !== '') lines.push(line)
-    for (; rest.length > width; rest = rest.slice(width)) lines.push(rest.slice(0, width))
-    line = rest
-  }
-  return [...lines, line]
-}
+const lined = (text: string, columns: number): string[] => wrap(printable(text), columns)
 
 /** `name   value`, the value hanging under itself. */
 function field(name: string, value: string, indent = 2, column = 18): string[] {
   const hang = ' '.repeat(Math.max(column, indent + name.length + 1))
-  return wrap(value, COLUMNS - hang.length).map((line, at) =>
+  return lined(value, COLUMNS - hang.length).map((line, at) =>
     (at === 0 ? `${' '.repeat(indent)}${name}`.padEnd(hang.length) + line : hang + line).trimEnd(),
   )
 }
 
 const paragraph = (text: string, indent: number): string[] =>
-  wrap(text, COLUMNS - indent).map((line) => (' '.repeat(indent) + line).trimEnd())
+  lined(text, COLUMNS - indent).map((line) => (' '.repeat(indent) + line).trimEnd())
 
 const heading = (text: string): string[] => ['', text.toUpperCase()]
 

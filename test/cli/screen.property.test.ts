@@ -4,9 +4,10 @@ import { expect, it } from 'vitest'
 
 import { toHex, utf8 } from '../../src/bytes.ts'
 import { expandDigest } from '../../src/cli/digest-text.ts'
-import { columnsOf, createScreen, printable, wrap } from '../../src/cli/screen.ts'
+import { createScreen } from '../../src/cli/screen.ts'
 import { MAX_SECRET_BYTES, createSecretLine } from '../../src/cli/secret-line.ts'
 import { fromPgpWords, toPgpWords } from '../../src/pgp-words.ts'
+import { columnsOf, printable, wrap } from '../../src/plain-text.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 400 })
 

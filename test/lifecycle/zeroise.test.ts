@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { PolicyError, TokenError } from '../../src/errors.ts'
+import { QuorumError, TokenError } from '../../src/errors.ts'
 import { falsifyZeroise, findFromFreshProcess, plantCanary } from '../../src/lifecycle/index.ts'
 import { type Hsm, type KeyRole, type Token, loadModule } from '../../src/pkcs11/index.ts'
 import { type TestToken, softHsm } from '../tokens.ts'
@@ -64,7 +64,7 @@ it('an attempt that succeeds is an error: a second key with the old use is notic
 
 it.each([
   new TokenError('CONNECTION_LOST', 'the connection to the token is lost'),
-  new PolicyError('STATE_MISMATCH', 'CER-ORDER-1', 'the other token is not open'),
+  new QuorumError('QUORUM_NOT_MET', 'the other token was not opened'),
 ])('an attempt that was not made is not taken for absence: $code', async (reason) => {
   const gone = { id: '00'.repeat(16), label: 'never there' }
   await expect(
