@@ -81,7 +81,7 @@ export function encodeEntry(
 }
 
 /** Whether a value is RFC 3339 in UTC with milliseconds. */
-export const isTime = (time: unknown): boolean =>
+const isTime = (time: unknown): boolean =>
   typeof time === 'string' &&
   TIME.test(time) &&
   !Number.isNaN(Date.parse(time)) &&

@@ -11,7 +11,7 @@ const role = z.enum(['administrator', 'custodian', 'security-officer', 'witness'
 const json: z.ZodType = z.json()
 
 /** See `EvidenceClass` in layer 0. */
-export const evidenceClass = z.enum([
+const evidenceClass = z.enum([
   'hsm-enforced',
   'crypto-verified',
   'module-reported',
@@ -61,7 +61,7 @@ const commitments = z.strictObject({
 })
 
 /** What is known to exist when a ceremony ends; the next ceremony starts from it. */
-export const ledgerSchema = z.strictObject({
+const ledgerSchema = z.strictObject({
   tokens: z.record(
     z.string(),
     z.strictObject({

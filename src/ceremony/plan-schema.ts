@@ -32,7 +32,7 @@ const prose = (max: number): z.ZodString =>
 export const role = z.enum(['administrator', 'custodian', 'security-officer', 'witness'])
 export const keyRole = z.enum(['fpe', 'kek', 'kek-outer', 'log-signer'])
 export const keyAlgorithm = z.enum(['AES-256', 'Ed25519', 'P-256'])
-export const previousRoot = z.union(
+const previousRoot = z.union(
   [
     z.enum(['genesis', 'required']),
     z.templateLiteral(['sha256:', z.string().regex(/[0-9a-f]{64}/)]),

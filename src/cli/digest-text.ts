@@ -18,7 +18,7 @@ function groups(hex: string): string {
 }
 
 /** Two lines of hexadecimal and eight of words, without a label. */
-export function digestLines(hex: string, wordsOf: WordsOf): string[] {
+function digestLines(hex: string, wordsOf: WordsOf): string[] {
   const words = wordsOf(fromHex(hex, 'digest'))
   const lines: string[] = []
   for (let at = 0; at < hex.length; at += HEX_PER_LINE) {

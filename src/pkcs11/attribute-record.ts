@@ -36,7 +36,7 @@ const PROTECTION = [
 ] as const satisfies readonly AttributeName[]
 
 /** What is read of each class, in the order of PKCS#11 v3.2 §4.4 to §4.10. */
-export const RECORDED: Readonly<Record<ObjectRecord['class'], readonly AttributeName[]>> = {
+const RECORDED: Readonly<Record<ObjectRecord['class'], readonly AttributeName[]>> = {
   'secret-key': [
     ...STORAGE,
     ...KEY,

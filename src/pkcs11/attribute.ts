@@ -77,7 +77,7 @@ function refuse(name: string, expected: string, got: unknown): never {
 }
 
 /** CK_ULONG in the machine's byte order (little-endian on every platform Node 22+ supports here). */
-export function encodeUlong(value: number): Uint8Array {
+function encodeUlong(value: number): Uint8Array {
   const out = new Uint8Array(ULONG_BYTES)
   new DataView(out.buffer).setBigUint64(0, BigInt(value), true)
   return out

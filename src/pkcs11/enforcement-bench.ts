@@ -49,7 +49,7 @@ const USAGES: readonly Usage[] = [
 export const BLOCK = new Uint8Array(16).fill(0x5a)
 
 /** Value of imported scratch keys: public, and worth nothing. */
-export const SCRATCH_VALUE = Uint8Array.from({ length: 32 }, (_, at) => at + 1)
+const SCRATCH_VALUE = Uint8Array.from({ length: 32 }, (_, at) => at + 1)
 
 /** Zero-IV CBC of one block equals ECB (SP 800-38A §6.2). */
 const CIPHERS: readonly Mechanism[] = [

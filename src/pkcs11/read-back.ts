@@ -80,7 +80,7 @@ export function contradiction(reads: Pick<Reads, 'value'>): string | undefined {
 }
 
 /** @throws TokenError TEMPLATE_NOT_HONOURED naming the pair. */
-export function assertConsistent(place: Place, object: ObjectHandle, where: string): void {
+function assertConsistent(place: Place, object: ObjectHandle, where: string): void {
   const found = contradiction(place.cryptoki.getAttributes(place.session, object, PROVENANCE))
   if (found === undefined) return
   throw new TokenError('TEMPLATE_NOT_HONOURED', 'the token contradicts itself about a key', {

@@ -10,7 +10,7 @@ import { CKR } from './constants-ckr.ts'
 export type ReturnValueName = keyof typeof CKR
 
 /** A CK_RV of all ones: RPC clients answer it for every call once their server is gone. */
-export const RV_ALL_ONES = -1
+const RV_ALL_ONES = -1
 
 const NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(CKR).map(([name, value]) => [value, name]),

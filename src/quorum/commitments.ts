@@ -14,12 +14,12 @@ const LABEL = 'keyrite-share-commitment-v1'
 /** Bytes of salt per share. */
 export const SALT_BYTES = 32
 /** The most people a PIN can be split among; x coordinates are non-zero bytes. */
-export const MAX_HOLDERS = 255
+const MAX_HOLDERS = 255
 
 const NAME = /^(?! )[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]{1,128}(?<! )$/u
 
 /** True for text that fits on one line of a share file: holder ids, token labels, serials. */
-export const isName = (text: string): boolean => NAME.test(text) && text.isWellFormed()
+const isName = (text: string): boolean => NAME.test(text) && text.isWellFormed()
 
 /** The scope fields of a share or of commitments, and nothing else. */
 export function scopeOf(

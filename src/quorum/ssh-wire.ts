@@ -16,7 +16,7 @@ export function wireString(value: Uint8Array | string): Uint8Array {
 }
 
 /** Bytes without leading zeros. */
-export const unpadded = (bytes: Uint8Array): Uint8Array => {
+const unpadded = (bytes: Uint8Array): Uint8Array => {
   const first = bytes.findIndex((byte) => byte !== 0)
   return first < 0 ? new Uint8Array() : bytes.subarray(first)
 }
