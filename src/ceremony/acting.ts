@@ -45,14 +45,18 @@ export async function actingPeople(
     })
   }
   if (chosen.length < need) {
-    throw new QuorumError('QUORUM_NOT_MET', `${chosen.length} of ${need} ${role}s are present`, {
-      where: `step ${step}`,
-      expected: `${need} people`,
-      got: ids.join(', ') || 'nobody',
-      hint: 'one person alone cannot do this; wait for the others or abort',
-      have: chosen.length,
-      need,
-    })
+    throw new QuorumError(
+      'QUORUM_NOT_MET',
+      `${chosen.length} of ${need} people are present as ${role}`,
+      {
+        where: `step ${step}`,
+        expected: `${need} people`,
+        got: ids.join(', ') || 'nobody',
+        hint: 'one person alone cannot do this; wait for the others or abort',
+        have: chosen.length,
+        need,
+      },
+    )
   }
   await ceremony.journal.append('people.chosen', step, { role, acting: ids }, ['human-asserted'])
   ceremony.acting.set(role, chosen)

@@ -100,7 +100,7 @@ function headcounts(plan: Plan, people: People): BindingFault[] {
       {
         rule: 'BIND-ROLES-1',
         path: ['people'],
-        message: `${have} of ${need} ${role}s are bound`,
+        message: `${have} of ${need} people are bound as ${role}`,
         hint: exact ? 'a PIN is split among exactly these people' : `name ${need} or more`,
       },
     ]

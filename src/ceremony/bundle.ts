@@ -206,6 +206,9 @@ async function walk(
     const path = prefix === '' ? item.name : `${prefix}/${item.name}`
     if (!SEGMENT.test(item.name)) refuse(JSON.stringify(path), 'a name outside [A-Za-z0-9._@-]')
     if (item.isSymbolicLink()) refuse(path, 'a symbolic link')
+    if (item.name.endsWith(TEMPORARY)) {
+      refuse(path, 'a temporary file: a ceremony is running, or waits for resume or abort')
+    }
     if (prefix === '' && !NAMES.includes(item.name)) refuse(path, 'an unknown name')
     if (item.isDirectory()) {
       if (prefix === '' && !FOLDERS.includes(item.name)) refuse(path, 'a folder')
@@ -271,16 +274,27 @@ export async function removeTemporaries(dir: string, prefix = ''): Promise<void>
   }
 }
 
+/**
+ * Whether an output of this name can lie in a bundle: plain names joined by `/`, none that could leave the
+ * folder, none that looks like a temporary file, which is deleted when a bundle is finished.
+ */
+export function isOutputName(file: string): boolean {
+  const segments = file.split('/')
+  return (
+    segments.length <= MAX_DEPTH - 2 &&
+    segments.every((segment) => SEGMENT.test(segment) && !segment.endsWith(TEMPORARY))
+  )
+}
+
 /** Where an output lies; refuses names that could leave the folder. */
 function artefactPath(paths: BundlePaths, file: string): string {
-  const segments = file.split('/')
-  if (segments.length > MAX_DEPTH - 2 || !segments.every((segment) => SEGMENT.test(segment))) {
+  if (!isOutputName(file)) {
     throw new FormatError('output cannot be a file of a bundle', {
       where: JSON.stringify(file),
       expected: 'names of [A-Za-z0-9._@-] that start with a letter or digit, joined by /',
     })
   }
-  return join(paths.artefacts, ...segments)
+  return join(paths.artefacts, file)
 }
 
 /**

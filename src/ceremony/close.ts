@@ -184,7 +184,8 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
   const ceremony = error instanceof StorageError ? await revive(running) : running
   const { journal, ledger, paths, plan } = ceremony
   const open = journal.openIntents()
-  await journal.append('ledger', failure.atStep, { ledger: structuredClone(ledger) }, [
+  // The step may have ended, or not begun, when the failure came: then the state belongs to none.
+  await journal.append('ledger', journal.currentStep(), { ledger: structuredClone(ledger) }, [
     'module-reported',
   ])
   await journal.append(
@@ -214,7 +215,10 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
     ...(ceremony.acting.get('custodian') ?? []),
   ]
   for (const person of witnesses) {
-    await collectSignatures(ceremony, [person]).catch(() => undefined)
+    await collectSignatures(ceremony, [person]).catch((cause: unknown) => {
+      const { message } = asKeyriteError(cause)
+      ceremony.room.show([`${person.id} has not signed: ${message}`])
+    })
   }
   return { outcome: 'aborted', dir: paths.dir, ...end, error }
 }

@@ -43,6 +43,8 @@ export interface Journal {
   ): Promise<number>
   /** Whether the step has ended well. */
   completed(step: string): boolean
+  /** The step that has begun and not ended; empty between steps. */
+  currentStep(): string
   /** Intents without a result, oldest first. */
   openIntents(): EntryOf<'intent'>[]
   /** The ledger as of the last step that ended. */
@@ -100,6 +102,10 @@ export function openJournal(
       return (await log.append(line)).index
     },
     completed: (step) => of('step.end', step).length > 0,
+    currentStep() {
+      const begun = of('step.begin').at(-1)?.step ?? ''
+      return of('step.end', begun).length > 0 ? '' : begun
+    },
     openIntents() {
       const settled = new Set(of('result').map((result) => result.intent))
       return of('intent').filter((intent) => !settled.has(intent.seq))

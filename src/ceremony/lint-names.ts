@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 
 import { type ArgumentName, REFERENT } from './action-table.ts'
+import { isOutputName } from './bundle.ts'
 import { type LintContext, at, keysOf } from './lint-context.ts'
 import type { RuleId } from './lint-rules.ts'
 import type { Role } from './room.ts'
@@ -153,9 +154,8 @@ function files({ plan, report, exists }: LintContext): void {
   for (const [output, { file }] of Object.entries(plan.outputs)) {
     const path = ['outputs', output, 'file']
     const plain = posix.normalize(file)
-    // Plain ASCII names: a bundle is read on any machine.
-    const escapes = plain !== file || !/^(?!\.\.?(?:\/|$))[\w.-]+(?:\/[\w.-]+)*$/.test(file)
-    if (escapes) {
+    // The names a bundle takes: what passes here must not be refused in the room.
+    if (plain !== file || !isOutputName(file)) {
       const hint = 'name it like wrapped/fpe-pan.json'
       report('PLAN-OUTPUT-1', path, `${JSON.stringify(file)} is not a plain relative path`, hint)
       continue

@@ -27,12 +27,14 @@ export interface ResumeOptions extends RunPorts {
   readonly binding: LoadedBinding
 }
 
-const notResumable = (where: string, got: string): PolicyError =>
+const notResumable = (where: string, got: string, hint: string): PolicyError =>
   new PolicyError('NOT_RESUMABLE', 'CER-WAL-1', 'this ceremony cannot be taken up again', {
     where,
     expected: 'an unfinished transcript',
     got,
+    hint,
   })
+const NOTHING_YET = 'no token was touched yet: move this directory away and run the ceremony again'
 
 /** Opens the transcript, checks that the reviewed files are the approved ones, and rebuilds the state. */
 async function takeUp(options: ResumeOptions): Promise<Ceremony> {
@@ -43,8 +45,13 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
   try {
     const journal = openJournal(log, { ceremony: first.ceremony, mode: first.mode }, clock)
     const [open] = journal.of('ceremony.open')
-    if (open === undefined) throw notResumable(dir, 'no opening entry')
-    if (journal.of('ceremony.close').length > 0) throw notResumable(dir, 'a closed one')
+    if (open === undefined) throw notResumable(dir, 'no opening entry', NOTHING_YET)
+    if (journal.of('ceremony.close').length > 0)
+      throw notResumable(
+        dir,
+        'a closed one',
+        'keyrite ceremony verify shows how it ended; sign adds a signature',
+      )
     const texts = await readReviewed(paths, open)
     if (toHex(binding.digest) !== open.bindingSha256) {
       throw new PolicyError(
@@ -55,6 +62,7 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
           where: binding.binding.binding,
           expected: open.bindingSha256,
           got: toHex(binding.digest),
+          hint: 'give the binding file the ceremony was started with; if it was edited, abort the ceremony and hold a new one',
         },
       )
     }
@@ -103,13 +111,27 @@ async function readFirstEntry(
   const origin = (await readFile(`${logDir}/origin`, 'utf8').catch(() => '')).trim()
   const segment = await readFile(`${logDir}/seg/000000000000.jsonl`).catch(() => undefined)
   const end = segment?.indexOf(0x0a) ?? -1
-  if (origin === '' || segment === undefined || end < 0) throw notResumable(logDir, 'no transcript')
+  if (origin === '' || segment === undefined || end < 0)
+    throw notResumable(logDir, 'no transcript', NOTHING_YET)
   const line = JSON.parse(fromUtf8(new Uint8Array(segment.subarray(0, end)), 'log')) as {
     ceremony: string
     mode: 'production' | 'rehearsal'
   }
   return { origin, ceremony: line.ceremony, mode: line.mode }
 }
+
+/** A new process writes from here on, with a monotonic clock of its own. */
+const recordTakeUp = ({ journal, hsm }: Ceremony): Promise<number> =>
+  journal.append(
+    'ceremony.resume',
+    '',
+    {
+      software: SOFTWARE,
+      moduleSha256: hsm.info.sha256,
+      openIntents: journal.openIntents().map(({ seq }) => seq),
+    },
+    ['software-enforced'],
+  )
 
 /** Continues where the transcript ends; what has a result is not repeated. */
 export async function resume(options: ResumeOptions): Promise<CeremonyOutcome> {
@@ -121,16 +143,7 @@ export async function resume(options: ResumeOptions): Promise<CeremonyOutcome> {
     await journal.log[Symbol.asyncDispose]()
     throw error
   }
-  await journal.append(
-    'ceremony.resume',
-    '',
-    {
-      software: SOFTWARE,
-      moduleSha256: hsm.info.sha256,
-      openIntents: journal.openIntents().map(({ seq }) => seq),
-    },
-    ['software-enforced'],
-  )
+  await recordTakeUp(ceremony)
   return perform(ceremony)
 }
 
@@ -139,8 +152,9 @@ export async function abort(
   options: ResumeOptions & { readonly reason: string },
 ): Promise<CeremonyOutcome> {
   const ceremony = await takeUp(options)
+  await recordTakeUp(ceremony)
   return abortCeremony(ceremony, {
-    atStep: ceremony.journal.of('step.begin').at(-1)?.step ?? '',
+    atStep: ceremony.journal.currentStep(),
     error: new PolicyError('ABORTED', 'CER-CLOSE-1', options.reason),
   })
 }

@@ -28,6 +28,7 @@ import { previousLedger } from './previous.ts'
 import { holdReserve } from './reserve.ts'
 import { readReviewed } from './reviewed.ts'
 import type { Room, StepView } from './room.ts'
+import { refuseUnlessRostered } from './roster-check.ts'
 import { SOFTWARE } from './software.ts'
 import { type Observe, writeAhead } from './write-ahead.ts'
 
@@ -53,7 +54,12 @@ export interface RunOptions extends RunPorts {
 /** Text of a file the binding pins; throws BINDING_MISMATCH when it is another file, ConfigError when missing. */
 async function readPinned({ file, sha256: expected }: PinnedFile, what: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new ConfigError(`the ${what} cannot be read`, { where: file, cause })
+    throw new ConfigError(`the ${what} cannot be read`, {
+      where: file,
+      expected: `the file that the binding names as its ${what}`,
+      got: cause instanceof Error && 'code' in cause ? String(cause.code) : undefined,
+      cause,
+    })
   })
   const got = toHex(sha256(utf8(text)))
   if (got === expected) return text
@@ -95,6 +101,7 @@ export async function refuseUnlessBound(
         where: hsm.info.path,
         expected: binding.module.sha256,
         got: hsm.info.sha256,
+        hint: 'find out who changed the module; if it was a reviewed update, bind its digest',
       },
     )
   }
@@ -111,8 +118,17 @@ export async function refuseUnlessBound(
         `token ${name} is not the bound one`,
         {
           where: `binding: tokens.${name}`,
-          expected: `label ${bound.label}, serial ${bound.serial}`,
-          got: token === undefined ? 'no such token' : `serial ${token.serial}`,
+          expected:
+            recorded === bound.serial
+              ? `label ${bound.label}, serial ${bound.serial}`
+              : `serial ${recorded}, which the transcript before recorded for ${name}`,
+          got:
+            recorded !== bound.serial
+              ? `serial ${bound.serial} in the binding`
+              : token === undefined
+                ? `no token labelled ${bound.label}`
+                : `serial ${token.serial}`,
+          hint: 'keyrite token list shows labels and serials; a PIN is never tried on another device',
         },
       )
     }
@@ -126,6 +142,8 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
   const roster = await readPinned(binding.roster, 'roster')
   const { policy } = loadPolicy(await readPinned(binding.policy, 'policy'), binding.policy.file)
   refuseUnlessClean(plan, policy, binding)
+  const signers = parseAllowedSigners(roster, binding.roster.file)
+  refuseUnlessRostered(binding, signers, new Date(clock.wallMs()))
   const before = await previousLedger(plan.plan, binding)
   const ledger = before?.ledger ?? emptyLedger()
   await refuseUnlessBound({ plan: plan.plan, binding, ledger }, hsm)
@@ -151,7 +169,7 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
     plan: plan.plan,
     binding,
     policy,
-    roster: parseAllowedSigners(roster, binding.roster.file),
+    roster: signers,
     identity,
     paths,
     room,
@@ -232,13 +250,15 @@ export async function perform(ceremony: Ceremony): Promise<CeremonyOutcome> {
       }
       ceremony.observe('before-step-end', step.kind === 'do' ? step.action : step.kind)
       await journal.append('step.end', step.id, { outcome: 'done' }, ['software-enforced'])
+      current = ''
       room.stepFinished(view, 'done')
     }
-    current = ''
     return await completeCeremony(ceremony)
   } catch (error) {
     const actors = [...ceremony.acting.values()].flat().map(({ id }) => id)
-    await recordRefusal(ceremony, current, 'step', actors, error).catch(() => undefined)
+    await recordRefusal(ceremony, journal.currentStep(), 'step', actors, error).catch(
+      () => undefined,
+    )
     return await abortCeremony(ceremony, { atStep: current, error })
   }
 }

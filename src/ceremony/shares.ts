@@ -2,7 +2,7 @@
  * Issuing and opening PIN shares. A split counts only when every holder has read their own share back
  * from the medium and signed a receipt for it.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { wipe } from '../bytes.ts'
@@ -69,6 +69,27 @@ async function shareKey(ceremony: Ceremony, person: Person, purpose: string): Pr
 
 const wipeKey = (key: ShareKey): void => wipe('passphrase' in key ? key.passphrase : key.identity)
 
+/**
+ * The folder of shares on a person's medium. Only that one folder is made: where the medium itself is
+ * missing, making it would put the share on the host's disk.
+ */
+async function prepareMedium(person: Person, directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined
+    const there = code === 'EEXIST' && (await stat(directory).catch(() => undefined))?.isDirectory()
+    if (there === true) return
+    throw new ConfigError(`the share medium of ${person.id} cannot be used`, {
+      where: directory,
+      expected: 'a folder on the medium, or one that can be made there',
+      got: code,
+      hint: `insert the medium of ${person.id}; the ceremony can then be held again`,
+      cause,
+    })
+  }
+}
+
 /** Writes a share file, then reads it back from the medium, opens it and checks it against its commitment. */
 async function deliver(
   ceremony: Ceremony,
@@ -93,7 +114,7 @@ async function deliver(
       share,
       'passphrase' in key ? { passphrase: key.passphrase } : { recipient: recipient ?? '' },
     )
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await prepareMedium(person, dirname(path))
     // An unfinished split may have left a share of the same epoch; it never counted.
     await writeFileDurable(path, file, { replace: true })
     return await readBack(new Uint8Array(await readFile(path)), key, person.id, commitments)
@@ -171,7 +192,7 @@ export async function openOwnShare(
     throw new QuorumError('SHARE_UNREADABLE', `the share of ${person.id} is not there`, {
       where: path,
       expected: `share of the ${commitments.pin} PIN of ${commitments.tokenLabel}, epoch ${commitments.epoch}`,
-      hint: 'insert the medium that holds this share',
+      hint: 'insert the medium that holds this share; after a later ceremony, name its bundle as previous',
       cause,
     })
   })

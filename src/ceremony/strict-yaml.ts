@@ -22,10 +22,12 @@ const MAX_CHARACTERS = 256 * 1024
 
 /**
  * C0 and C1 controls but tab and newline, soft hyphen, zero-width space, bidirectional marks, embeddings
- * and isolates (Unicode TR 36 §3.5 and CVE-2021-42574), line separators, BOM, tag characters.
+ * and isolates (Unicode TR 36 §3.5 and CVE-2021-42574), line separators, BOM, tag characters; whatever
+ * Unicode draws as nothing (Default_Ignorable_Code_Point: joiners, fillers, variation selectors), and
+ * spaces that are not the space (Zs, and the blank of Braille).
  */
 const INVISIBLE =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/u
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\u2800\p{DI}]|(?! )\p{Zs}/u
 
 /** A parsed file: plain values and where they stand. */
 export interface YamlFile {

@@ -28,6 +28,31 @@ export interface ReadLog {
 
 const SEGMENT = /^log\/seg\/\d{12}\.jsonl$/
 
+const LOG_FILES: readonly string[] = ['origin', 'checkpoint', 'checkpoints.log'].map(
+  (name) => `${BUNDLE.log}/${name}`,
+)
+const TORN = /^log\/quarantine\//
+
+/** Nobody hides a file among the lines: SHA256SUMS, which would list it, is not signed. */
+function refuseStrangers(bundle: Bundle): void {
+  const stranger = bundle.files.find(
+    ({ path }) =>
+      path.startsWith(`${BUNDLE.log}/`) &&
+      !LOG_FILES.includes(path) &&
+      !SEGMENT.test(path) &&
+      !TORN.test(path),
+  )
+  if (stranger === undefined) return
+  throw new VerificationError(
+    'CHAIN_BROKEN',
+    'LOG-SEG-1',
+    'a file stands in the log that is not part of one',
+    {
+      got: stranger.path,
+    },
+  )
+}
+
 async function rawLines(bundle: Bundle): Promise<Uint8Array[]> {
   const lines: Uint8Array[] = []
   for (const { path } of bundle.files.filter((file) => SEGMENT.test(file.path))) {
@@ -63,6 +88,7 @@ export async function readLog(
   bundle: Bundle,
   verifiers: readonly NoteVerifier[],
 ): Promise<ReadLog> {
+  refuseStrangers(bundle)
   const signed =
     bundle.has(`${BUNDLE.log}/checkpoint`) && verifiers.length > 0
       ? await verifyLog(join(bundle.dir, BUNDLE.log), { verifiers })

@@ -100,7 +100,7 @@ function requireSignatures(
 ): string {
   const { names, number } = signedAs(transcript, signatures, role)
   if (number < least) {
-    refute(`too few ${role}s signed the transcript`, {
+    refute(`too few people signed the transcript as ${role}`, {
       code: 'SIGNATURE_INVALID',
       expected: `${least} who acted, e.g. ${signaturePath('NAME')}; keyrite ceremony sign adds one`,
       got: names.join(', ') || 'nobody',

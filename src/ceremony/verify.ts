@@ -36,6 +36,14 @@ async function checkSums(bundle: Bundle): Promise<string> {
   return `${sums.size} files`
 }
 
+/** Versions of keyrite that ran the ceremony, as its transcript records them. */
+const makersOf = ({ transcript }: Verification): string[] =>
+  (transcript?.entries ?? []).flatMap((entry) =>
+    entry.type === 'ceremony.open' || entry.type === 'ceremony.resume'
+      ? [entry.software.keyrite]
+      : [],
+  )
+
 /** BUNDLE-DOCS-1: what is derived from the transcript is derived again and compared. */
 async function checkDocuments(bundle: Bundle, own: Verification, log: ReadLog | undefined) {
   const maker = /<meta name="generator" content="keyrite ([^"]+)"/.exec(
@@ -43,6 +51,13 @@ async function checkDocuments(bundle: Bundle, own: Verification, log: ReadLog | 
   )?.[1]
   const words: readonly string[] = [BUNDLE.report, BUNDLE.guide, BUNDLE.program]
   const otherMaker = maker !== undefined && maker !== SOFTWARE.keyrite
+  // Only the transcript can excuse: what the report says of itself, whoever edits it can write.
+  if (otherMaker && !makersOf(own).includes(maker)) {
+    refute('report.html names a keyrite that is not in the transcript', {
+      expected: [SOFTWARE.keyrite, ...makersOf(own)].join(' or '),
+      got: maker,
+    })
+  }
   for (const [path, content] of await derivedFiles(bundle, own, log)) {
     if (otherMaker && words.includes(path)) continue
     const found = bundle.has(path) ? await bundle.read(path) : undefined

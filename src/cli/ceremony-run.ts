@@ -34,8 +34,8 @@ const detachedOption = (command: Command): Command =>
     'where files to be signed elsewhere are put; default: beside the bundle',
   )
 
-/** Tells how a ceremony ended, and what follows. */
-function report(output: Output, result: CeremonyOutcome): ExitCode {
+/** Tells how a ceremony ended, and what follows. A complete one that lacks a signature or file is no success. */
+export function report(output: Output, result: CeremonyOutcome): ExitCode {
   const { outcome, dir, size, root, error } = result
   output.document({
     outcome,
@@ -46,9 +46,16 @@ function report(output: Output, result: CeremonyOutcome): ExitCode {
   })
   const { text } = output
   text.print()
+  const lacking = outcome === 'complete' && error !== undefined
   text.print(outcome === 'complete' ? 'The ceremony is complete.' : 'The ceremony was ABORTED.', {
-    style: outcome === 'complete' ? 'green' : 'red',
+    style: outcome === 'complete' && !lacking ? 'green' : 'red',
   })
+  if (lacking) {
+    text.print(
+      'Its transcript is closed, but signatures or files are missing: keyrite ceremony sign adds them.',
+      { style: 'red' },
+    )
+  }
   if (error !== undefined) printError(output.side, error)
   printFields(text, [
     ['bundle', shortPath(dir)],
@@ -56,8 +63,8 @@ function report(output: Output, result: CeremonyOutcome): ExitCode {
     ['root', root],
   ])
   text.verbatim(`keyrite ceremony verify ${shortPath(dir)}`)
-  if (outcome === 'complete') return EXIT.ok
-  return error === undefined ? EXIT.refused : exitCodeOf(error)
+  if (error !== undefined) return exitCodeOf(error)
+  return outcome === 'complete' ? EXIT.ok : EXIT.refused
 }
 
 /** The list of steps, so that everybody sees what is ahead. */

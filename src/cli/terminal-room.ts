@@ -108,7 +108,7 @@ export function createTerminalRoom(options: TerminalRoomOptions): Room {
 
     async choose(role: Role, need: number, candidates: readonly Person[]) {
       screen.print()
-      screen.print(`>> Which ${role}s act today? At least ${need} of:`, { hang: 3, style: 'bold' })
+      screen.print(`>> Who acts as ${role} today? At least ${need} of:`, { hang: 3, style: 'bold' })
       for (const person of candidates) {
         screen.print(`   ${person.id.padEnd(12)} ${person.name} <${person.principal}>`, {
           hang: 16,

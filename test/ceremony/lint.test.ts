@@ -493,6 +493,10 @@ const CASES: readonly Case[] = [
     './x.json',
     'dir/',
     '..',
+    '.hidden.json',
+    'wrapped/fpe.tmp',
+    'a/b/c/d/e/f/g.json',
+    `${'x'.repeat(129)}.json`,
   ].map((file): Case => ({
     rule: 'PLAN-OUTPUT-1',
     what: `output ${file}`,

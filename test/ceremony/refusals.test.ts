@@ -305,6 +305,37 @@ describe('refused inside the ceremony, on record, truthfully aborted', () => {
     expect(verification.signedBy).toContain('ada')
   })
 
+  it('Ctrl-C between two steps', async () => {
+    const stop = new AbortController()
+    const outcome = await attempt({
+      room: {
+        signal: stop.signal,
+        stepFinished: ({ number }) => {
+          if (number === 3) stop.abort()
+        },
+      },
+    })
+    expect(outcome).toMatchObject({ outcome: 'aborted', error: { code: 'ABORTED' } })
+    const verification = await verify(outcome.dir, { mode: 'rehearsal' })
+    expect(verification.errors).toEqual([])
+    expect(verification).toMatchObject({ ok: true, outcome: 'aborted' })
+  })
+
+  it('a share medium that is not there: nothing is written in its place', async () => {
+    const medium = join(workDir, 'unplugged', 'shares')
+    const outcome = await attempt({
+      binding: (binding) => {
+        const { carol, ...others } = binding.people
+        const shares = { ...carol?.shares, directory: medium }
+        return { ...binding, people: { ...others, carol: { ...carol, shares } } }
+      },
+    })
+    expect(outcome).toMatchObject({ outcome: 'aborted', error: { code: 'CONFIG', where: medium } })
+    expect(existsSync(join(workDir, 'unplugged'))).toBe(false)
+    const verification = await verify(outcome.dir, { mode: 'rehearsal' })
+    expect(verification.errors).toEqual([])
+  })
+
   it('a token that vanishes in mid-step', async () => {
     let gone = false
     const outcome = await attempt({

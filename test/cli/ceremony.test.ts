@@ -227,6 +227,9 @@ describe('interactive ceremonies', { timeout: 180_000 }, () => {
     await using closing = person(...abort)
     await attend(closing, site, OTHERS, /The ceremony was ABORTED\./)
     expect(await closing.exited).toBe(1)
+    const verified = await command('ceremony', 'verify', 'closed', '--previous', 'first', '--json')
+    const { ok, outcome, findings } = JSON.parse(verified.stdout) as Record<string, unknown>
+    expect({ ok, outcome }, JSON.stringify(findings)).toEqual({ ok: true, outcome: 'aborted' })
     const resumed = await command('ceremony', 'resume', 'closed', '--binding', second, '--json')
     expect(JSON.parse(resumed.stdout)).toMatchObject({ error: { code: 'NOT_RESUMABLE' } })
     expect(resumed.code).toBe(1)

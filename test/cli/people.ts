@@ -208,7 +208,7 @@ export async function attend(
     if (match?.groups === undefined) throw new Error('a prompt was seen and is gone')
     const { names, hidden, ssh, detached, line } = match.groups
     if (names !== undefined) {
-      const role = /Which ([\w-]+)s act today/.exec(shown)?.[1] ?? ''
+      const role = /Who acts as ([\w-]+) today/.exec(shown)?.[1] ?? ''
       terminal.type(`${acting[role] ?? ''}\n`)
     } else if (hidden !== undefined) {
       const { tokenPin, sharePassphrase } = site.secrets
