@@ -51,8 +51,7 @@ const words = (digest: Uint8Array): string =>
 const digest = (text: string): string => toHex(sha256(utf8(text)))
 
 /** ssh-keygen's `verify-time`: YYYYMMDDHHMMSSZ. */
-const sshTime = (rfc3339: string): string =>
-  `${rfc3339.slice(0, 19).replaceAll(/[-:T]/g, '')}Z`
+const sshTime = (rfc3339: string): string => `${rfc3339.slice(0, 19).replaceAll(/[-:T]/g, '')}Z`
 
 function hsmSection({ algorithm, hsmSize, size }: GuideFacts): string {
   if (algorithm === undefined || hsmSize === 0) {
