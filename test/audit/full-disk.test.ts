@@ -30,7 +30,7 @@ function checkOutcome({ acknowledged, size, errors }: Outcome, errno: string): v
 }
 
 describe('a disk that takes no more', () => {
-  it('stops the writer and leaves a log that recovers (file size limit)', async () => {
+  it('LOG-DURABLE-1: stops the writer and leaves a log that recovers (file size limit)', async () => {
     const dir = join(fresh(), 'log')
     // SIGXFSZ ignored, so that the limit shows as EFBIG after a short write, as a full disk does.
     const script = 'ulimit -f 24; trap "" XFSZ; exec "$@"'

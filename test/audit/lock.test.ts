@@ -46,7 +46,7 @@ describe('one writer per directory', () => {
     expect(again.size).toBe(1)
   })
 
-  it('refuses while another process lives, and takes over when it is dead', async () => {
+  it('LOG-WRITER-1: refuses while another process lives, and takes over when it is dead', async () => {
     const dir = join(fresh(), 'log')
     const pem = join(root, 'key.pem')
     writeFileSync(pem, key.privatePem)

@@ -57,7 +57,7 @@ async function expectRefused(dir: string, expected: object): Promise<void> {
 }
 
 describe('a torn last line', () => {
-  it('is set aside wherever it was cut', async () => {
+  it('LOG-RECOVER-1: is set aside wherever it was cut', async () => {
     const start = ends[4]!
     for (let at = start + 1; at < ends[5]!; at += 29) {
       const dir = copy(base)

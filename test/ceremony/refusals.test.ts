@@ -163,9 +163,24 @@ afterAll(() => {
   softhsm.cleanup()
 })
 
-it('the undisturbed case completes', async () => {
+it('the undisturbed case completes; CER-NEGATIVE-1: one custodian alone was refused twice', async () => {
   const outcome = await attempt()
   expect(outcome).toMatchObject({ outcome: 'complete' })
+  expect(entriesOf(outcome.dir)).toContainEqual(
+    expect.objectContaining({
+      type: 'check',
+      name: 'quorum.negative',
+      data: {
+        token: 'vault',
+        custodian: 'alice',
+        index: 1,
+        refusals: [
+          { by: 'keyrite', error: 'QUORUM_NOT_MET', have: 1, need: 2 },
+          { by: 'token', error: 'CKR_PIN_INCORRECT' },
+        ],
+      },
+    }),
+  )
 })
 
 describe('refused inside the ceremony, on record, truthfully aborted', () => {
@@ -430,7 +445,7 @@ describe('refused before anything is written', () => {
     expect(error).toMatchObject({ requirement: 'CER-ROLES-2' })
   })
 
-  it('a module file whose hash differs from the binding', async () => {
+  it('CER-MODULE-1: a module file whose hash differs from the binding', async () => {
     await expectRefusal(
       attempt({
         binding: (binding) => ({
@@ -442,7 +457,7 @@ describe('refused before anything is written', () => {
     )
   })
 
-  it('a token whose serial differs from the binding', async () => {
+  it('CER-TOKEN-1: a token whose serial differs from the binding', async () => {
     await expectRefusal(
       attempt({
         binding: (binding) => ({

@@ -180,7 +180,7 @@ describe('interactive ceremonies', { timeout: 180_000 }, () => {
     expect((await command('ceremony', 'verify', 'first')).code).toBe(0)
   })
 
-  it('Ctrl-C ends in a truthful, signed transcript and a non-zero exit', async () => {
+  it('CER-ABORT-1: Ctrl-C ends in a truthful, signed transcript and a non-zero exit', async () => {
     const listed = await command('token', 'list', '--module', softhsm.module, '--json')
     const { tokens } = JSON.parse(listed.stdout) as { tokens: { label: string; serial: string }[] }
     const vault = tokens.find(({ label }) => label === 'vault')!
