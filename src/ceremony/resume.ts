@@ -6,7 +6,7 @@ import { PolicyError } from '../errors.ts'
 import { parseAllowedSigners } from '../quorum/index.ts'
 import type { LoadedBinding } from './binding.ts'
 import { bundlePaths, removeTemporaries } from './bundle.ts'
-import { type CeremonyOutcome, abortCeremony } from './close.ts'
+import { type CeremonyOutcome, abortCeremony, residuals } from './close.ts'
 import type { Ceremony } from './context.ts'
 import type { CeremonyIdentity } from './identity.ts'
 import { openJournal } from './journal.ts'
@@ -147,11 +147,36 @@ export async function resume(options: ResumeOptions): Promise<CeremonyOutcome> {
   return perform(ceremony)
 }
 
-/** Closes an interrupted ceremony as aborted, with what it leaves behind. */
+/**
+ * Only a resumed run looks at the token and settles a call without a result: it finds out which PIN fits,
+ * and adopts or destroys what was made. After an abort nobody can, so the administrator must mean it.
+ */
+async function confirmLeftOpen(ceremony: Ceremony): Promise<void> {
+  if (ceremony.journal.openIntents().length === 0) return
+  ceremony.room.show(residuals(ceremony))
+  for (const person of holders(ceremony, 'administrator').slice(0, 1)) {
+    await ceremony.room.confirm(
+      person,
+      'keyrite ceremony resume would find out what happened, and can be stopped afterwards. After an abort a changed PIN, or an object that was made, is on no record: later ceremonies may not open the token, or refuse it. Abort all the same?',
+      'leave it open',
+    )
+  }
+}
+
+/**
+ * Closes an interrupted ceremony as aborted, with what it leaves behind. Throws CONFIRMATION_REFUSED, the
+ * transcript unchanged, when a call has no result and the administrator does not want to leave it so.
+ */
 export async function abort(
   options: ResumeOptions & { readonly reason: string },
 ): Promise<CeremonyOutcome> {
   const ceremony = await takeUp(options)
+  try {
+    await confirmLeftOpen(ceremony)
+  } catch (error) {
+    await ceremony.journal.log[Symbol.asyncDispose]()
+    throw error
+  }
   await recordTakeUp(ceremony)
   return abortCeremony(ceremony, {
     atStep: ceremony.journal.currentStep(),
