@@ -18,6 +18,7 @@ import { openJournal } from './journal.ts'
 import { quorumLogin } from './login.ts'
 import { releaseReserve } from './reserve.ts'
 import type { Person, Role } from './room.ts'
+import { applyUnfinished } from './unfinished.ts'
 
 /** How a ceremony ended. */
 export interface CeremonyOutcome {
@@ -184,6 +185,7 @@ export async function abortCeremony(running: Ceremony, failure: Failure): Promis
   const ceremony = error instanceof StorageError ? await revive(running) : running
   const { journal, ledger, paths, plan } = ceremony
   const open = journal.openIntents()
+  applyUnfinished(journal, ledger)
   // The step may have ended, or not begun, when the failure came: then the state belongs to none.
   await journal.append('ledger', journal.currentStep(), { ledger: structuredClone(ledger) }, [
     'module-reported',

@@ -69,6 +69,8 @@ const ledgerSchema = z.strictObject({
       serial: z.string(),
       user: commitments.optional(),
       so: commitments.optional(),
+      /** A PIN change was cut short: the token opens with `user` or with this split. */
+      pending: commitments.optional(),
     }),
   ),
   keys: z.record(

@@ -11,7 +11,7 @@ import { combineOpened } from './shares.ts'
 
 /** Commitments that may fit the token's PIN: the ledger's, then those of a PIN change cut short. */
 function candidates(ceremony: Ceremony, name: string): Commitments[] {
-  const current = ceremony.ledger.tokens[name]?.user
+  const { user: current, pending: inherited } = ceremony.ledger.tokens[name] ?? {}
   const attempts = ceremony.journal
     .of('intent')
     .filter(({ op, args }) => op === 'C_SetPIN' && isFor(args, name))
@@ -35,7 +35,16 @@ function candidates(ceremony: Ceremony, name: string): Commitments[] {
         intent === last?.seq && (outcome === 'done' || outcome === 'adopted'),
     )
   if (done && pending.length > 0) return pending.slice(-1)
-  return [...(current === undefined ? [] : [current as Commitments]), ...pending.slice(-1)]
+  const known: (Commitments | undefined)[] = [current, inherited, ...pending.slice(-1)]
+  return known.filter((split) => split !== undefined)
+}
+
+/** The login has shown which split opens the token: what a cut-short PIN change left open is settled. */
+function settlePending(ceremony: Ceremony, name: string, epoch: number): void {
+  const entry = ceremony.ledger.tokens[name]
+  if (entry?.pending === undefined) return
+  const { pending, ...known } = entry
+  ceremony.ledger.tokens[name] = pending.epoch === epoch ? { ...known, user: pending } : known
 }
 
 const isFor = (args: unknown, name: string): boolean =>
@@ -87,6 +96,7 @@ export async function quorumLogin(
       const token = await loginWith(ceremony, uri, secret)
       const held = { token, secret, epoch: commitments.epoch }
       ceremony.open.set(name, held)
+      settlePending(ceremony, name, commitments.epoch)
       await ceremony.journal.append(
         'record',
         step,

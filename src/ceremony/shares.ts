@@ -25,7 +25,7 @@ import { actingPeople, needed } from './acting.ts'
 import { intentTopic, recordRefusal, signTopic } from './approvals.ts'
 import { writeFileDurable } from './bundle.ts'
 import { type Ceremony, holders } from './context.ts'
-import type { EntryOf } from './entries.ts'
+import { loggedCommitments } from './logged-commitments.ts'
 import type { Person, Role } from './room.ts'
 
 const TRIES = 3
@@ -122,12 +122,6 @@ async function deliver(
     wipeKey(key)
   }
 }
-
-/** Commitments as a transcript entry holds them. */
-export const loggedCommitments = (
-  commitments: Commitments,
-): EntryOf<'shares.committed'>['commitments'] =>
-  structuredClone(commitments) as EntryOf<'shares.committed'>['commitments']
 
 /**
  * Splits a secret among all holders of its role and collects a signed receipt from each. Until this

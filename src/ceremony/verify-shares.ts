@@ -42,12 +42,13 @@ function splitOf(
 ): Commitments | undefined {
   const { open, binding } = transcript
   const label = open.ledger.tokens[token]?.label ?? binding.tokens[token]?.label
-  const inherited = open.ledger.tokens[token]?.[pin]
+  const before = open.ledger.tokens[token]
+  const inherited = [before?.[pin], pin === 'user' ? before?.pending : undefined]
   const issued = entriesOf(transcript, 'shares.committed')
     .filter((entry) => entry.seq < seq)
     .map(({ commitments }) => commitments)
     .findLast((split) => split.tokenLabel === label && split.pin === pin && split.epoch === epoch)
-  return issued ?? (inherited?.epoch === epoch ? inherited : undefined)
+  return issued ?? inherited.find((split) => split?.epoch === epoch)
 }
 
 /** CER-SHARES-1. */

@@ -9,6 +9,7 @@ import {
   type WriteAheadPoint,
   loadBinding,
   loadPlan,
+  abort,
   resume,
   run,
 } from '../../src/ceremony/index.ts'
@@ -18,7 +19,7 @@ import { clock, random } from './ports.ts'
 
 /** What the parent asks for. */
 export interface CrashOrder {
-  readonly what: 'run' | 'resume'
+  readonly what: 'run' | 'resume' | 'abort'
   readonly planFile: string
   readonly bindingFile: string
   readonly dir: string
@@ -56,12 +57,14 @@ const room: Room = {
 
 const ports = { room, hsm, clock, random, observe }
 const outcome =
-  order.what === 'resume'
-    ? await resume({ dir: order.dir, binding, ...ports })
-    : await run({
-        plan: loadPlan(readFileSync(order.planFile, 'utf8'), order.planFile),
-        binding,
-        dir: order.dir,
-        ...ports,
-      })
+  order.what === 'abort'
+    ? await abort({ dir: order.dir, binding, reason: 'a test', ...ports })
+    : order.what === 'resume'
+      ? await resume({ dir: order.dir, binding, ...ports })
+      : await run({
+          plan: loadPlan(readFileSync(order.planFile, 'utf8'), order.planFile),
+          binding,
+          dir: order.dir,
+          ...ports,
+        })
 process.stdout.write(JSON.stringify({ ...outcome, error: outcome.error?.toJSON() }))

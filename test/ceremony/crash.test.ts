@@ -3,12 +3,20 @@
  * tokens as after an undisturbed run, no orphan, and a transcript that verifies.
  */
 import { spawn } from 'node:child_process'
-import { readFileSync, readdirSync, rmSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+
+import { parse, stringify } from 'yaml'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { type Rehearsed, type WriteAheadPoint, rehearse, verify } from '../../src/ceremony/index.ts'
+import {
+  type Binding,
+  type Rehearsed,
+  type WriteAheadPoint,
+  rehearse,
+  verify,
+} from '../../src/ceremony/index.ts'
 import { loadModule } from '../../src/pkcs11/index.ts'
 import { scratch, softHsm } from '../tokens.ts'
 import type { CrashOrder } from './crash-runner.ts'
@@ -129,6 +137,15 @@ afterAll(() => {
   softhsm.cleanup()
 })
 
+/** Aborted instead of resumed: what the call did or may have done is carried to the next ceremony. */
+const ABORTED: readonly [op: string, point: WriteAheadPoint][] = [
+  ['C_GenerateKey', 'after-result'],
+  ['C_SetPIN', 'before-intent'],
+  ['C_SetPIN', 'after-intent'],
+  ['C_SetPIN', 'after-call'],
+  ['C_SetPIN', 'after-result'],
+]
+
 /** A step's last moment: everything is done, and only the transcript does not say so yet. */
 const ENDS: readonly [plan: string, action: string][] = [
   ['generate-fpe-key', 'quorum.resplit'],
@@ -158,6 +175,41 @@ describe('killed, then resumed to the same objects', () => {
     expect(recordedRoots(dir)).toEqual(recordedRoots(reference.outcome.dir))
 
     const verification = await verify(dir, { mode: 'rehearsal' })
+    expect(verification.findings.filter(({ status }) => status === 'failed')).toEqual([])
+  })
+})
+
+describe('killed, aborted, and followed by the next ceremony', () => {
+  it.each(ABORTED)('%s %s', async (op, point) => {
+    const first = rehearsed.get('generate-fpe-key')
+    const next = rehearsed.get('generate-kek')
+    if (first === undefined || next === undefined) throw new Error('plans were not rehearsed')
+    copyTree(join(saved, 'generate-fpe-key', 'tokens'), tokens)
+    copyTree(join(saved, 'generate-fpe-key', 'people'), people)
+    const dir = join(workDir, `aborted-${op}-${point}`)
+    const order = { planFile: first.planFile, bindingFile: first.bindingFile, dir }
+    const killed = await runner({ ...order, what: 'run', kill: { op, point, nth: 1 } })
+    expect(killed.signal, killed.stderr).toBe('SIGKILL')
+
+    const aborted = await runner({ ...order, what: 'abort' })
+    expect(aborted.outcome, aborted.stderr).toMatchObject({ outcome: 'aborted' })
+    const abort = await verify(dir, { mode: 'rehearsal' })
+    expect(abort.findings.filter(({ status }) => status === 'failed')).toEqual([])
+    // A key with a result is known, so that the next inventory does not meet a stranger.
+    expect(abort.ledger.keys['fpe-pan']).toMatchObject({ state: 'present' })
+
+    const binding = parse(readFileSync(next.bindingFile, 'utf8')) as Binding
+    const root = `sha256:${Buffer.from(abort.root).toString('hex')}`
+    const bindingFile = `${dir}.binding.yaml`
+    writeFileSync(bindingFile, stringify({ ...binding, previous: { bundle: dir, root } }))
+    const followed = await runner({
+      what: 'run',
+      planFile: next.planFile,
+      bindingFile,
+      dir: `${dir}-next`,
+    })
+    expect(followed.outcome, followed.stderr).toMatchObject({ outcome: 'complete' })
+    const verification = await verify(`${dir}-next`, { mode: 'rehearsal', previous: dir })
     expect(verification.findings.filter(({ status }) => status === 'failed')).toEqual([])
   })
 })

@@ -7,15 +7,10 @@ import type { JsonObject } from '../../types.ts'
 import { actingPeople, needed } from '../acting.ts'
 import { stepApprover } from '../approvals.ts'
 import { type Ceremony, closeToken, tokenUri } from '../context.ts'
+import { loggedCommitments } from '../logged-commitments.ts'
 import { loginWith, openToken, quorumLogin } from '../login.ts'
 import type { ActionStep } from '../plan.ts'
-import {
-  combineOpened,
-  issueShares,
-  loggedCommitments,
-  openOwnShare,
-  removeShares,
-} from '../shares.ts'
+import { combineOpened, issueShares, openOwnShare, removeShares } from '../shares.ts'
 
 /** Serial that scopes shares of a token that has none yet. */
 const UNASSIGNED = 'unassigned'
