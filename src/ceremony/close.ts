@@ -65,15 +65,20 @@ const sameSplit = (
   { pin, tokenLabel, epoch }: EntryOf<'shares.committed'>['commitments'],
 ): boolean => held?.pin === pin && held.tokenLabel === tokenLabel && held.epoch >= epoch
 
+/** The key that signs checkpoints: its name in the plan, and what the ledger knows of it. */
+const logKey = ({ ledger, plan }: Ceremony): [string, Ledger['keys'][string]] | undefined =>
+  Object.entries(ledger.keys).find(
+    ([, { role, token, state }]) =>
+      role === 'log-signer' && token === plan.log && state === 'present',
+  )
+
 /** Verifier key of the log's signer, named after the organisation and the token. */
 export function logVerifier(ceremony: Ceremony): ReturnType<typeof noteVerifier> | undefined {
   const { ledger, plan, binding } = ceremony
-  const key = Object.values(ledger.keys).find(
-    ({ role, token, state }) => role === 'log-signer' && token === plan.log && state === 'present',
-  )
+  const publicKey = logKey(ceremony)?.[1].publicKey
   const serial = ledger.tokens[plan.log]?.serial
-  if (key?.publicKey === undefined || serial === undefined) return undefined
-  const spki = fromBase64(key.publicKey)
+  if (publicKey === undefined || serial === undefined) return undefined
+  const spki = fromBase64(publicKey)
   // Ed25519 SubjectPublicKeyInfo is 44 bytes (RFC 8410 §4); P-256 is 91.
   const algorithm = spki.length === 44 ? 'ed25519' : 'ecdsa-p256-sha256'
   return noteVerifier(`${binding.organisation}/log/${serial}`, algorithm, spki)
@@ -81,10 +86,7 @@ export function logVerifier(ceremony: Ceremony): ReturnType<typeof noteVerifier>
 
 async function logSigner(ceremony: Ceremony): Promise<NoteSigner | undefined> {
   const verifier = logVerifier(ceremony)
-  const name = Object.entries(ceremony.ledger.keys).find(
-    ([, { role, token, state }]) =>
-      role === 'log-signer' && token === ceremony.plan.log && state === 'present',
-  )?.[0]
+  const name = logKey(ceremony)?.[0]
   if (verifier === undefined || name === undefined) return undefined
   const { key } = await ledgerKey(ceremony, name, '')
   return { name: verifier.name, signer: await key.signer() }

@@ -14,7 +14,7 @@ import type { Journal } from './journal.ts'
 import type { Plan } from './plan.ts'
 import type { Policy } from './policy.ts'
 import type { Person, Role, Room } from './room.ts'
-import type { Observe, WriteAhead } from './write-ahead.ts'
+import { type Observe, type WriteAhead, writeAhead } from './write-ahead.ts'
 
 /** A token that the quorum has opened. */
 export interface OpenToken {
@@ -48,6 +48,14 @@ export interface Ceremony {
   /** Signatures given in the ceremony before. */
   readonly spent: ReadonlySet<string>
 }
+
+/** What a ceremony starts with, first or resumed: nothing open, nobody chosen, every call written ahead. */
+export const beginCeremony = (known: Omit<Ceremony, 'wal' | 'open' | 'acting'>): Ceremony => ({
+  ...known,
+  wal: writeAhead(known.journal, known.observe),
+  open: new Map(),
+  acting: new Map(),
+})
 
 /** Everyone the binding names, in its order. */
 export const people = (ceremony: Pick<Ceremony, 'binding'>): Person[] =>

@@ -92,23 +92,25 @@ export async function quorumLogin(
   const uri = tokenUri(ceremony, name)
   for (const [index, commitments] of known.entries()) {
     const secret = await combineOpened(ceremony, step, commitments)
+    let token: Token
     try {
-      const token = await loginWith(ceremony, uri, secret)
-      const held = { token, secret, epoch: commitments.epoch }
-      ceremony.open.set(name, held)
-      settlePending(ceremony, name, commitments.epoch)
-      await ceremony.journal.append(
-        'record',
-        step,
-        { name: 'quorum.login', data: { token: name, uri, epoch: commitments.epoch } },
-        ['hsm-enforced'],
-      )
-      return held
+      token = await loginWith(ceremony, uri, secret)
     } catch (error) {
       wipe(secret)
       const wrongPin = error instanceof Pkcs11Error && error.rv === 'CKR_PIN_INCORRECT'
       if (!wrongPin || index === known.length - 1) throw error
+      continue
     }
+    const held = { token, secret, epoch: commitments.epoch }
+    ceremony.open.set(name, held)
+    settlePending(ceremony, name, commitments.epoch)
+    await ceremony.journal.append(
+      'record',
+      step,
+      { name: 'quorum.login', data: { token: name, uri, epoch: commitments.epoch } },
+      ['hsm-enforced'],
+    )
+    return held
   }
   throw new RangeError('unreachable: every candidate either returned or threw')
 }

@@ -7,7 +7,7 @@ import { parseAllowedSigners } from '../quorum/index.ts'
 import type { LoadedBinding } from './binding.ts'
 import { bundlePaths, removeTemporaries } from './bundle.ts'
 import { type CeremonyOutcome, abortCeremony, residuals } from './close.ts'
-import { type Ceremony, holders } from './context.ts'
+import { type Ceremony, beginCeremony, holders } from './context.ts'
 import type { CeremonyIdentity } from './identity.ts'
 import { openJournal } from './journal.ts'
 import { readPlan } from './plan.ts'
@@ -17,7 +17,6 @@ import { holdReserve } from './reserve.ts'
 import { readReviewed } from './reviewed.ts'
 import { type RunPorts, perform, refuseUnlessBound } from './run.ts'
 import { SOFTWARE } from './software.ts'
-import { writeAhead } from './write-ahead.ts'
 
 /** Inputs of {@link resume}. */
 export interface ResumeOptions extends RunPorts {
@@ -79,7 +78,7 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
     }
     await removeTemporaries(dir)
     await holdReserve(dir)
-    return {
+    return beginCeremony({
       plan,
       binding: binding.resolved,
       policy: loadPolicy(texts.policy, paths.policy).policy,
@@ -91,13 +90,10 @@ async function takeUp(options: ResumeOptions): Promise<Ceremony> {
       clock,
       random,
       journal,
-      wal: writeAhead(journal, observe),
       observe,
       ledger: journal.ledger(),
-      open: new Map(),
-      acting: new Map(),
       spent: (await previousLedger(plan, binding.resolved))?.signatures ?? new Set(),
-    }
+    })
   } catch (error) {
     await log[Symbol.asyncDispose]()
     throw error

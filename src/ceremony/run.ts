@@ -16,7 +16,7 @@ import type { Binding, LoadedBinding, PinnedFile } from './binding.ts'
 import { checkBinding } from './binding-check.ts'
 import { bundlePaths, createBundle, writeFileDurable } from './bundle.ts'
 import { type CeremonyOutcome, abortCeremony, completeCeremony } from './close.ts'
-import { type Ceremony, people } from './context.ts'
+import { type Ceremony, beginCeremony, people } from './context.ts'
 import type { Ledger } from './entries.ts'
 import { identify } from './identity.ts'
 import { emptyLedger, openJournal } from './journal.ts'
@@ -30,7 +30,7 @@ import { readReviewed } from './reviewed.ts'
 import type { Room, StepView } from './room.ts'
 import { refuseUnlessRostered } from './roster-check.ts'
 import { SOFTWARE } from './software.ts'
-import { type Observe, writeAhead } from './write-ahead.ts'
+import type { Observe } from './write-ahead.ts'
 
 /** What every run, first or resumed, needs from outside. */
 export interface RunPorts {
@@ -165,7 +165,7 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
   await holdReserve(dir)
   const log = await openLog({ dir: paths.log, origin: identity.origin, clock, mode: 'create' })
   const journal = openJournal(log, { ceremony: identity.id, mode: identity.mode }, clock)
-  const ceremony: Ceremony = {
+  const ceremony = beginCeremony({
     plan: plan.plan,
     binding,
     policy,
@@ -177,13 +177,10 @@ export async function run(options: RunOptions): Promise<CeremonyOutcome> {
     clock,
     random,
     journal,
-    wal: writeAhead(journal, observe),
     observe,
     ledger,
-    open: new Map(),
-    acting: new Map(),
     spent: before?.signatures ?? new Set(),
-  }
+  })
   await journal.append(
     'ceremony.open',
     '',

@@ -3,7 +3,7 @@
  * middle of one must still tell the next ceremony which PIN, keys and copies there are.
  */
 import type { Commitments } from '../quorum/index.ts'
-import type { Born } from './actions/key-state.ts'
+import { type Born, knownFrom } from './actions/key-state.ts'
 import type { EntryOf, Ledger } from './entries.ts'
 import type { Journal } from './journal.ts'
 import { loggedCommitments } from './logged-commitments.ts'
@@ -51,15 +51,16 @@ function applyPinChange(
 function applyKey(ledger: Ledger, { args, ckaId }: Intent, data: unknown): void {
   const born = data as Born | null
   if (born === null || ckaId === undefined) return
-  ledger.keys[text(args, 'label')] = {
+  const label = text(args, 'label')
+  const state = text(args, 'form') === 'birth' ? 'birth' : 'present'
+  const key = {
     token: text(args, 'token'),
     role: text(args, 'role'),
-    label: text(args, 'label'),
+    label,
     id: ckaId,
-    kcv: { method: born.kcv.method, value: born.kcv.value },
-    state: text(args, 'form') === 'birth' ? 'birth' : 'present',
-    ...(born.publicKey === null ? {} : { publicKey: born.publicKey }),
-  }
+    state,
+  } as const
+  ledger.keys[label] = knownFrom(key, born)
 }
 
 function applyCopy(ledger: Ledger, { args }: Intent, data: unknown): void {

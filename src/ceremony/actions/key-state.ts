@@ -135,6 +135,16 @@ export async function inspectObject(token: Token, spec: KeySpec): Promise<Found<
   }
 }
 
+/** A key as the ledger knows it, from what was recorded at its birth. */
+export const knownFrom = (
+  key: Omit<KnownKey, 'kcv' | 'publicKey'>,
+  { kcv, publicKey }: Born,
+): KnownKey => ({
+  ...key,
+  kcv: { method: kcv.method, value: kcv.value },
+  ...(publicKey === null ? {} : { publicKey }),
+})
+
 /** Notes a key in the ledger. */
 export function remember(
   ceremony: Ceremony,
@@ -144,15 +154,7 @@ export function remember(
   state: 'birth' | 'present',
 ): void {
   const { token, role } = plannedKey(ceremony, name)
-  ceremony.ledger.keys[name] = {
-    token,
-    role,
-    label: name,
-    id: toHex(id),
-    kcv: { method: born.kcv.method, value: born.kcv.value },
-    state,
-    ...(born.publicKey === null ? {} : { publicKey: born.publicKey }),
-  }
+  ceremony.ledger.keys[name] = knownFrom({ token, role, label: name, id: toHex(id), state }, born)
 }
 
 /** Labels are unique on a token; an interrupted step may find its own object. */
