@@ -223,6 +223,33 @@ export class VerificationError extends KeyriteError<VerificationErrorCode> {
   }
 }
 
+/** Format-preserving encryption refused. */
+export type FpeErrorCode =
+  | 'KEY_INVALID'
+  | 'KEY_NOT_REVERSED'
+  | 'KEY_VERSION_UNKNOWN'
+  | 'NOT_APPROVED'
+  | 'ALPHABET_INVALID'
+  | 'RADIX_INVALID'
+  | 'TWEAK_INVALID'
+  | 'LENGTH_INVALID'
+  | 'SYMBOL_INVALID'
+  | 'DOMAIN_TOO_SMALL'
+  | 'FORMAT_MISMATCH'
+  | 'ABORTED'
+  | 'CLOSED'
+
+/** `index` is the record the fault was found at, where there are several. Never holds a value. */
+export class FpeError extends KeyriteError<FpeErrorCode> {
+  override readonly name = 'FpeError'
+  readonly index: number | undefined
+
+  constructor(code: FpeErrorCode, message: string, detail: ErrorDetail & { index?: number } = {}) {
+    super(code, message, detail)
+    this.index = detail.index
+  }
+}
+
 /** Bytes or text are not in the format they should be in; `where` names the place. */
 export class FormatError extends KeyriteError<'FORMAT'> {
   override readonly name = 'FormatError'

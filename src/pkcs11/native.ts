@@ -1,5 +1,5 @@
 /**
- * Loads PKCS#11 modules: the one file that touches pkcs11js and the addon.
+ * Loads PKCS#11 modules: the one file that touches pkcs11js.
  *
  * The addon opens the real module and hands pkcs11js a function list that belongs to it, so both
  * drive one instance and one login state, also of modules that give every loader its own
@@ -11,12 +11,12 @@
  * ends only the sessions they opened.
  */
 import { createRequire } from 'node:module'
-import { endianness } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { isAbsolute } from 'node:path'
 import { isMainThread } from 'node:worker_threads'
 
 import type * as Pkcs11js from 'pkcs11js'
 
+import { ADDON_PATH, loadAddon } from '../addon.ts'
 import { TokenError } from '../errors.ts'
 import type { TokenErrorCode } from '../errors.ts'
 import type { Addon, AddonOpenCode } from './addon.ts'
@@ -29,8 +29,6 @@ import type { ModuleHost } from './native-objects.ts'
 import { translated } from './native-queries.ts'
 import { isReturnValue } from './return-value.ts'
 
-const ADDON = join(import.meta.dirname, '..', '..', 'bindings', 'build', 'Release', 'keyrite.node')
-
 interface Native {
   readonly addon: Addon
   readonly pkcs11js: typeof Pkcs11js
@@ -40,19 +38,17 @@ let native: Native | undefined
 
 function loadNative(): Native {
   if (native !== undefined) return native
-  if (endianness() !== 'LE') {
-    throw new TokenError('MODULE_INVALID', 'big-endian machines are not supported')
-  }
   const require = createRequire(import.meta.url)
   try {
     native = {
-      addon: require(ADDON) as Addon,
+      addon: loadAddon() as Addon,
       pkcs11js: require('pkcs11js') as typeof Pkcs11js,
     }
     return native
   } catch (error) {
-    throw new TokenError('MODULE_NOT_FOUND', 'the native part of keyrite is not compiled', {
-      where: ADDON,
+    if (error instanceof TokenError) throw error
+    throw new TokenError('MODULE_NOT_FOUND', 'pkcs11js is not compiled', {
+      where: 'pkcs11js',
       hint: 'run: npm rebuild keyrite pkcs11js',
       cause: error,
     })
@@ -127,7 +123,7 @@ class Host implements ModuleHost {
     // A pkcs11js object whose load failed crashes at the next call: it is never kept.
     const lib = new pkcs11js.PKCS11()
     if (!addon.arm(this.id)) throw this.#error('MODULE_CLOSED', 'the module was unloaded')
-    translated('C_GetFunctionList', () => lib.load(ADDON))
+    translated('C_GetFunctionList', () => lib.load(ADDON_PATH))
     this.lib = lib
   }
 

@@ -28,7 +28,7 @@ const HEAVY: Readonly<Record<string, { file: string; use: 'load' | 'types' }>> =
   '@cedar-policy/cedar-wasm': { file: 'policy/cedar.ts', use: 'load' },
   pg: { file: 'he/postgres.ts', use: 'load' },
 }
-const NATIVE_FILE = 'pkcs11/native.ts'
+const NATIVE_FILE = 'addon.ts'
 /** Drawer words: a file is named after the one thing that is in it. */
 const FORBIDDEN_NAMES =
   /(?:^|[-_.])(?:utils?|commons?|helpers?|misc|managers?|services?|handlers?)(?:$|[-_.])/i
