@@ -136,5 +136,7 @@ export interface Column {
 /** Options of a column's methods. */
 export interface EachOptions {
   readonly versions?: number | readonly number[]
+  /** One text for each value, for columns with a row tweak, and only for those. */
+  readonly rowTweaks?: readonly string[]
   readonly signal?: AbortSignal | undefined
 }

@@ -1,0 +1,233 @@
+/**
+ * A column: one field of a data set, with its format, its keys by version, and what its tweak is bound to.
+ * All values of a call that are under one key go to it together, whatever their lengths and versions.
+ */
+import { ConfigError, FpeError } from '../errors.ts'
+import type { BlockCipher } from '../ports.ts'
+import { type WalkRecord, walkRecords } from './cycle-walk.ts'
+import { runRecords } from './engine.ts'
+import type { Format, Parsed } from './format.ts'
+import type { KeyVersions, UsableVersion } from './key-versions.ts'
+import { DEFAULT_DOMAIN, STANDARD_DOMAIN, checkShape } from './parameters.ts'
+import { tweakHead, tweakOf } from './tweak.ts'
+import type { Column, Direction, EachOptions, Method } from './types.ts'
+
+/** Options of {@link column}. */
+export interface ColumnOptions {
+  /** Field name; bound into the tweak. */
+  readonly name: string
+  readonly format: Format
+  readonly keys: KeyVersions
+  /** Whose data it is; bound into the tweak. Default: empty. */
+  readonly tenant?: string
+  /** Each value comes with a text that is bound into its tweak. */
+  readonly rowTweak?: boolean
+  /** The tweak of all values, instead of all that would be bound: for data that other software made. */
+  readonly tweak?: Uint8Array
+  /** Fewest values the encrypted positions may have: 1,000,000 by default, down to 100 for data that exists. */
+  readonly minDomain?: number
+}
+
+/** A value on its way. */
+interface Job extends WalkRecord {
+  readonly index: number
+  readonly parsed: Parsed
+}
+
+function tooSmall(size: bigint, floor: number, longest: boolean): FpeError {
+  return new FpeError('DOMAIN_TOO_SMALL', 'so few possible values can be guessed', {
+    expected: `at least ${floor} possible values at the encrypted positions`,
+    got: `${size} ${longest ? 'for the longest value' : 'possible values'}`,
+    hint: 'keep less in the clear; for data that exists already: minDomain, down to 100',
+  })
+}
+
+/** The same error, saying also which column and which of the values it is about. */
+function placed(error: FpeError, column: string, index: number): FpeError {
+  const { code, message, where, expected, got, hint, cause } = error
+  return new FpeError(code, message, {
+    where: where === undefined ? `column ${column}` : `column ${column}, ${where}`,
+    ...{ expected, got, hint, cause, index },
+  })
+}
+
+class FormatColumn implements Column {
+  readonly name: string
+  readonly currentVersion: number
+  readonly domain: bigint
+  readonly describe: string
+  readonly #format: Format
+  readonly #keys: KeyVersions
+  readonly #floor: number
+  readonly #rowTweak: boolean
+  /** Head of the tweak, or the whole of an explicit one, by version. */
+  readonly #tweaks: ReadonlyMap<number, { readonly bytes: Uint8Array; readonly whole: boolean }>
+
+  constructor(options: ColumnOptions) {
+    const { name, format, keys, tenant = '', rowTweak = false, tweak } = options
+    const { minDomain = DEFAULT_DOMAIN } = options
+    const where = `column ${name}`
+    if (!Number.isSafeInteger(minDomain) || minDomain < STANDARD_DOMAIN) {
+      throw new ConfigError('the floor for the number of possible values is out of range', {
+        where,
+        expected: `minDomain: a whole number from ${STANDARD_DOMAIN} (SP 800-38G §5.1)`,
+        got: String(minDomain),
+      })
+    }
+    if (tweak !== undefined && rowTweak) {
+      throw new ConfigError('a column has both an explicit tweak and a row tweak', { where })
+    }
+    if (format.largest < BigInt(minDomain)) {
+      throw placed(tooSmall(format.largest, minDomain, format.largest !== format.smallest), name, 0)
+    }
+    this.#tweaks = new Map(
+      Array.from(keys, (version) => {
+        const bytes = version.tweak ?? tweak
+        if (bytes === undefined && version.method === 'FF3-1') {
+          throw new ConfigError('FF3-1 needs an explicit tweak of 7 bytes', {
+            where: `${where}, version ${version.number}`,
+            hint: 'the tweak the data was made with',
+          })
+        }
+        const whole = bytes !== undefined
+        return [
+          version.number,
+          { whole, bytes: bytes ?? tweakHead({ tenant, field: name }, version.number) },
+        ]
+      }),
+    )
+    this.name = name
+    this.currentVersion = keys.current.number
+    this.domain = format.smallest
+    this.describe = `${format.describe}; ${keys.current.method}, key ${keys.name} version ${keys.current.number}`
+    this.#format = format
+    this.#keys = keys
+    this.#floor = minDomain
+    this.#rowTweak = rowTweak
+  }
+
+  encryptEach(
+    values: readonly string[],
+    options: EachOptions = {},
+  ): Promise<(string | FpeError)[]> {
+    if (options.versions !== undefined) {
+      return Promise.reject(
+        new FpeError('KEY_VERSION_UNKNOWN', 'values are encrypted under the current version only', {
+          where: `column ${this.name}`,
+        }),
+      )
+    }
+    return this.#each('encrypt', values, options)
+  }
+
+  decryptEach(
+    values: readonly string[],
+    options: EachOptions = {},
+  ): Promise<(string | FpeError)[]> {
+    return this.#each('decrypt', values, options)
+  }
+
+  async rewrapEach(
+    values: readonly string[],
+    options: EachOptions,
+  ): Promise<(string | FpeError)[]> {
+    const { signal, rowTweaks } = options
+    this.#keys.for('encrypt', this.currentVersion)
+    const plain = await this.#each('decrypt', values, options)
+    // Values that did not decrypt are set aside, so that they do not reach the key a second time.
+    const good: number[] = []
+    for (const [index, value] of plain.entries()) if (typeof value === 'string') good.push(index)
+    const text = good.map((index) => plain[index] as string)
+    const again = await this.#each('encrypt', text, {
+      signal,
+      ...(rowTweaks && { rowTweaks: good.map((index) => rowTweaks[index] ?? '') }),
+    })
+    for (const [at, index] of good.entries()) {
+      const result = again[at] as string | FpeError
+      plain[index] = typeof result === 'string' ? result : placed(result, this.name, index)
+    }
+    return plain
+  }
+
+  /** Fails as a whole when the options do not fit the values, or the key fails. */
+  async #each(
+    direction: Direction,
+    values: readonly string[],
+    { versions = this.currentVersion, rowTweaks, signal }: EachOptions,
+  ): Promise<(string | FpeError)[]> {
+    this.#checkLists(values, versions, rowTweaks)
+    if (direction === 'encrypt') this.#keys.for(direction, this.currentVersion)
+    const results = new Array<string | FpeError>(values.length)
+    // A cipher is for one method: FF3-1 wants its key reversed, FF1 does not take such a key.
+    const groups = new Map<BlockCipher, { method: Method; jobs: Job[] }>()
+    for (const [index, value] of values.entries()) {
+      try {
+        const number = typeof versions === 'number' ? versions : (versions[index] ?? 0)
+        const version = this.#keys.for(direction, number)
+        const job = this.#job(value, index, version, rowTweaks?.[index])
+        const group = groups.get(version.cipher)
+        if (group === undefined) groups.set(version.cipher, { method: version.method, jobs: [job] })
+        else group.jobs.push(job)
+      } catch (error) {
+        if (!(error instanceof FpeError)) throw error
+        results[index] = placed(error, this.name, index)
+      }
+    }
+    for (const [cipher, { method, jobs }] of groups) {
+      const done = await walkRecords(runRecords, cipher, method, direction, jobs, { signal })
+      for (const [at, { index, parsed }] of jobs.entries()) {
+        results[index] = this.#format.rebuild(parsed, done[at] as Uint16Array)
+      }
+    }
+    return results
+  }
+
+  #checkLists(
+    values: readonly string[],
+    versions: number | readonly number[],
+    rowTweaks: readonly string[] | undefined,
+  ): void {
+    const where = `column ${this.name}`
+    if (typeof versions !== 'number' && versions.length !== values.length) {
+      throw new FpeError('LENGTH_INVALID', 'there is not one version for each value', {
+        where,
+        expected: `${values.length} versions`,
+        got: String(versions.length),
+      })
+    }
+    if (this.#rowTweak ? rowTweaks?.length !== values.length : rowTweaks !== undefined) {
+      throw new FpeError('TWEAK_INVALID', 'row tweaks do not fit the column', {
+        where,
+        expected: this.#rowTweak ? 'one for each value' : 'none',
+        got: rowTweaks === undefined ? 'none' : String(rowTweaks.length),
+      })
+    }
+  }
+
+  /** @throws FpeError of the value. */
+  #job(value: string, index: number, version: UsableVersion, row: string | undefined): Job {
+    if (typeof value !== 'string') {
+      throw new FpeError('FORMAT_MISMATCH', 'a value is not text', { expected: 'a string' })
+    }
+    const parsed = this.#format.parse(value)
+    const { domain, numerals } = parsed
+    if (domain.size < BigInt(this.#floor)) throw tooSmall(domain.size, this.#floor, false)
+    const { bytes, whole } = this.#tweaks.get(version.number) ?? {
+      bytes: new Uint8Array(),
+      whole: true,
+    }
+    const tweak = whole ? bytes : tweakOf(bytes, parsed.clear, row)
+    // FF1 takes whatever passed so far; FF3-1 ends earlier, and one long value must not fail the batch.
+    if (version.method === 'FF3-1') {
+      checkShape(version.method, domain.radix, numerals.length, tweak.length)
+    }
+    return { index, parsed, domain, numerals, tweak }
+  }
+}
+
+/**
+ * A column of a data set.
+ * @throws ConfigError on options that do not fit each other; FpeError DOMAIN_TOO_SMALL when even the longest
+ * value has fewer possible values at its encrypted positions than `minDomain`.
+ */
+export const column = (options: ColumnOptions): Column => new FormatColumn(options)
