@@ -3,6 +3,7 @@
  * without I/O. Never in a final standard and gone from the draft of February 2025: for data that exists.
  * The block cipher is AES under REVB(K): the key that reaches it has its bytes reversed.
  */
+import { wipe } from '../bytes.ts'
 import { mod, num, numRadix, strRadix, writeBytes } from './numeral.ts'
 import { BLOCK, ROUNDS } from './parameters.ts'
 import type { Direction } from './types.ts'
@@ -25,15 +26,18 @@ export function* ff3_1Steps(
   const [t0 = 0, t1 = 0, t2 = 0, t3 = 0, t4 = 0, t5 = 0, t6 = 0] = tweak
   const left = [t0, t1, t2, t3 & 0xf0] // step 3: T_L = T[0..27] || 0^4
   const right = [t4, t5, t6, (t3 & 0x0f) << 4] // T_R = T[32..55] || T[28..31] || 0^4
+  const P = new Uint8Array(BLOCK)
+  const view = new DataView(P.buffer)
   for (let round = 0; round < ROUNDS['FF3-1']; round++) {
     const i = direction === 'encrypt' ? round : ROUNDS['FF3-1'] - 1 - round
     const [radixM, W] = i % 2 === 0 ? [radixU, right] : [radixV, left] // step 4.i
-    const P = new Uint8Array(BLOCK) // step 4.ii
-    P.set(W)
+    P.set(W) // step 4.ii
     P[3] = (P[3] ?? 0) ^ i
-    writeBytes(direction === 'encrypt' ? B : A, P, 4, 12)
-    const S = (yield P.reverse()).slice().reverse() // step 4.iii: REVB before and after
-    const y = num(S) // step 4.iv
+    writeBytes(direction === 'encrypt' ? B : A, view, 4, 12)
+    P.reverse()
+    yield P // step 4.iii: REVB before and after; P holds S now
+    P.reverse()
+    const y = num(view, BLOCK) // step 4.iv
     if (direction === 'encrypt') {
       const c = mod(A + y, radixM) // step 4.v; 4.vi waits for the end
       A = B // step 4.vii
@@ -44,6 +48,7 @@ export function* ff3_1Steps(
       A = c
     }
   }
+  wipe(P)
   const result = new Uint16Array(n)
   result.set(strRadix(A, radix, u).reverse()) // step 5; REV of step 4.vi
   result.set(strRadix(B, radix, v).reverse(), u)

@@ -46,28 +46,32 @@ export function strRadix(x: bigint, radix: number, m: number): Uint16Array {
   return numerals
 }
 
-/** NUM(X) of a byte string, Algorithm 2. */
-export function num(bytes: Uint8Array): bigint {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** NUM(X) of the first `length` bytes, Algorithm 2. */
+export function num(bytes: DataView, length: number): bigint {
   let value = 0n
   let at = 0
-  for (; at < bytes.length % 8; at++) value = (value << 8n) | BigInt(bytes[at] ?? 0)
-  for (; at < bytes.length; at += 8) value = (value << 64n) | view.getBigUint64(at)
+  for (; at < length % 8; at += 4) value = BigInt(bytes.getUint32(at))
+  for (; at < length; at += 8) {
+    const word = bytes.getBigUint64(at)
+    value = at === 0 ? word : (value << 64n) | word
+  }
   return value
 }
 
 /** Writes [x]^length, big-endian, at `at`; `x` is below 256^length. */
-export function writeBytes(x: bigint, bytes: Uint8Array, at: number, length: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+export function writeBytes(x: bigint, bytes: DataView, at: number, length: number): void {
   let rest = x
   let end = at + length
-  for (; end - at >= 8; end -= 8) {
-    view.setBigUint64(end - 8, BigInt.asUintN(64, rest))
+  for (; end - at > 8; end -= 8) {
+    bytes.setBigUint64(end - 8, BigInt.asUintN(64, rest))
     rest >>= 64n
   }
-  for (; end > at; end--) {
-    bytes[end - 1] = Number(rest & 0xffn)
-    rest >>= 8n
+  let high = Number(rest >> 32n)
+  let low = Number(rest & 0xffff_ffffn)
+  for (let i = end - 1; i >= at; i--) {
+    bytes.setUint8(i, low)
+    low = (low >>> 8) | ((high & 0xff) << 24)
+    high >>>= 8
   }
 }
 

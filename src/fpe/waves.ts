@@ -7,8 +7,8 @@ import { FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
 import { BLOCK } from './parameters.ts'
 
-/** Yields whole AES blocks, is resumed with their encryptions, returns a result. */
-export type Steps<Result> = Generator<Uint8Array, Result, Uint8Array>
+/** Yields whole AES blocks and is resumed when their encryptions have taken their place; returns a result. */
+export type Steps<Result> = Generator<Uint8Array, Result, undefined>
 
 /** Blocks handled before other work of the process gets a turn: one to three milliseconds. */
 const BREATH = 1024
@@ -71,7 +71,6 @@ export async function runWaves<Result>(
     let end = 0
     for (const { blocks } of running) {
       wave.set(blocks, end)
-      wipe(blocks)
       end += blocks.length
     }
     let encrypted: Uint8Array | undefined
@@ -80,16 +79,17 @@ export async function runWaves<Result>(
       const still: typeof running = []
       end = 0
       for (const one of running) {
-        const length = one.blocks.length
-        const next = one.machine.next(encrypted.subarray(end, end + length))
-        end += length
+        const { blocks, machine, at } = one
+        // A loop: a view costs more than the few bytes of most machines.
+        for (let i = 0; i < blocks.length; i++) blocks[i] = encrypted[end++] ?? 0
+        const next = machine.next()
         if (next.done === true) {
-          results[one.at] = next.value
+          results[at] = next.value
         } else {
           one.blocks = next.value
           still.push(one)
         }
-        handled += length / BLOCK
+        handled += blocks.length / BLOCK
         if (handled >= BREATH) {
           handled = 0
           await breathe()
