@@ -43,11 +43,12 @@ function tooSmall(size: bigint, floor: number, longest: boolean): FpeError {
 }
 
 /** The same error, saying also which column and which of the values it is about. */
-function placed(error: FpeError, column: string, index: number): FpeError {
+function placed(error: FpeError, column: string, index?: number): FpeError {
   const { code, message, where, expected, got, hint, cause } = error
   return new FpeError(code, message, {
     where: where === undefined ? `column ${column}` : `column ${column}, ${where}`,
-    ...{ expected, got, hint, cause, index },
+    ...{ expected, got, hint, cause },
+    ...(index !== undefined && { index }),
   })
 }
 
@@ -78,7 +79,7 @@ class FormatColumn implements Column {
       throw new ConfigError('a column has both an explicit tweak and a row tweak', { where })
     }
     if (format.largest < BigInt(minDomain)) {
-      throw placed(tooSmall(format.largest, minDomain, format.largest !== format.smallest), name, 0)
+      throw placed(tooSmall(format.largest, minDomain, format.largest !== format.smallest), name)
     }
     this.#tweaks = new Map(
       Array.from(keys, (version) => {

@@ -1,111 +1,34 @@
 /**
- * Columns from a JSON file: keys by name and version, columns by field. The one place of this layer that reads
- * with zod; inside, plain types. The file holds no secret: keys are RFC 7512 URIs, and pin-value is refused.
+ * Columns from a JSON file: keys by name and version, columns by field. The file holds no secret: keys are
+ * RFC 7512 URIs, and pin-value is refused.
  */
-import * as z from 'zod'
-
 import { fromHex } from '../bytes.ts'
 import { ConfigError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
 import { alphabet, alphabets } from './alphabet.ts'
 import { column } from './column.ts'
+import {
+  type AlphabetOption,
+  type FormatOption,
+  type FpeConfig,
+  configSchema,
+} from './config-schema.ts'
 import { type ConfigSource, readConfig } from './config-source.ts'
+import { date } from './date.ts'
+import { email } from './email.ts'
 import type { Format } from './format.ts'
+import { iban } from './iban.ts'
+import { integer } from './integer.ts'
 import { type KeyVersion, KeyVersions } from './key-versions.ts'
 import { pan } from './pan.ts'
+import { phone } from './phone.ts'
 import { ssn } from './ssn.ts'
+import { type TemplatePart, template } from './template.ts'
 import { text } from './text.ts'
 import type { Alphabet, Column } from './types.ts'
+import { uuid } from './uuid.ts'
 
-const count = z.int().nonnegative()
-const name = z.string().min(1).max(200)
-const hex = z
-  .string()
-  .regex(/^(?:[0-9a-f]{2}){0,4096}$/, 'expected pairs of lower-case hexadecimal digits')
-
-/** A built-in alphabet by name, else the symbols in their order. */
-const alphabetOption = z.union(
-  [
-    z.enum(Object.keys(alphabets) as [keyof typeof alphabets]),
-    z.strictObject({ symbols: z.union([z.string(), z.array(z.string())]) }),
-  ],
-  { error: `expected { symbols } or one of ${Object.keys(alphabets).join(', ')}` },
-)
-type AlphabetOption = z.infer<typeof alphabetOption>
-const alphabetOf = (option: AlphabetOption): Alphabet =>
-  typeof option === 'string' ? alphabets[option] : alphabet(option.symbols)
-
-const format = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('pan'),
-    keepFirst: count.exactOptional(),
-    keepLast: count.exactOptional(),
-    luhn: z.boolean().exactOptional(),
-    digits: z.union([count, z.tuple([count, count])]).exactOptional(),
-  }),
-  z.strictObject({
-    type: z.literal('ssn'),
-    keepLast: z.union([z.literal(0), z.literal(4)]).exactOptional(),
-    strict: z.boolean().exactOptional(),
-  }),
-  z.strictObject({
-    type: z.literal('text'),
-    alphabet: alphabetOption,
-    minLength: count.exactOptional(),
-    maxLength: count.exactOptional(),
-    keepFirst: count.exactOptional(),
-    keepLast: count.exactOptional(),
-  }),
-])
-
-const keyVersion = z.strictObject({
-  /** RFC 7512 §2.4: a PIN inside the URI is world-readable. */
-  uri: z
-    .string()
-    .regex(/^pkcs11:/, 'expected a pkcs11: URI')
-    .refine((uri) => !/[?&;]pin-value=/i.test(uri), 'pin-value is refused: a PIN is a secret'),
-  method: z.enum(['FF1', 'FF3-1']).exactOptional(),
-  allowNonApproved: z.boolean().exactOptional(),
-  allowEncrypt: z.boolean().exactOptional(),
-  /** The tweak of data that other software made. */
-  tweak: z.strictObject({ hex }).exactOptional(),
-})
-
-const versionNumber = z.string().regex(/^[1-9][0-9]{0,9}$/, 'expected a whole number from 1')
-
-const configSchema = z.strictObject({
-  /** For editors. */
-  $schema: z.string().exactOptional(),
-  keyrite: z.literal('fpe/1'),
-  /** Bound into every tweak. */
-  tenant: z.string().max(200).exactOptional(),
-  keys: z.record(
-    name,
-    z.strictObject({
-      current: z.int().positive(),
-      versions: z.record(versionNumber, keyVersion),
-    }),
-  ),
-  columns: z.record(
-    name,
-    z.strictObject({
-      key: name,
-      format,
-      /** One tweak for all values, or the column whose text is bound into the tweak of each row. */
-      tweak: z
-        .union([z.strictObject({ hex }), z.strictObject({ row: name })], {
-          error: 'expected { hex } or { row }',
-        })
-        .exactOptional(),
-      minDomain: z.int().min(100).exactOptional(),
-      /** The column that holds the key version of each row. */
-      versionColumn: name.exactOptional(),
-    }),
-  ),
-})
-
-/** A configuration as written, checked for its form. */
-export type FpeConfig = z.infer<typeof configSchema>
+export type { FpeConfig } from './config-schema.ts'
 
 /** What a configured column says beside {@link Column}: which other columns it needs. */
 export interface ColumnFacts {
@@ -113,12 +36,6 @@ export interface ColumnFacts {
   readonly versionColumn: string | undefined
   /** Its text is the row tweak. */
   readonly rowTweakColumn: string | undefined
-}
-
-/** JSON Schema (2020-12) of the file, for editors. */
-export function fpeConfigSchema(): string {
-  const generated = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12' })
-  return `${JSON.stringify({ ...generated, title: 'keyrite columns' }, null, 2)}\n`
 }
 
 type Path = readonly PropertyKey[]
@@ -150,16 +67,17 @@ export function parseFpeConfig(text: string, where: string): FpeConfig {
   }
   const { keys, columns } = read.data
   for (const [key, { current, versions }] of Object.entries(keys)) {
-    if (!(current in versions)) {
+    if (!Object.hasOwn(versions, current)) {
       refuse(source, ['keys', key, 'current'], 'the number of a version that is there')
     }
   }
   for (const [field, { key, versionColumn, tweak }] of Object.entries(columns)) {
-    if (!(key in keys)) refuse(source, ['columns', field, 'key'], 'the name of a key above')
-    if (versionColumn !== undefined && versionColumn in columns) {
+    if (!Object.hasOwn(keys, key))
+      refuse(source, ['columns', field, 'key'], 'the name of a key above')
+    if (versionColumn !== undefined && Object.hasOwn(columns, versionColumn)) {
       refuse(source, ['columns', field, 'versionColumn'], 'a column that is not encrypted itself')
     }
-    if (tweak !== undefined && 'row' in tweak && tweak.row in columns) {
+    if (tweak !== undefined && 'row' in tweak && Object.hasOwn(columns, tweak.row)) {
       refuse(source, ['columns', field, 'tweak', 'row'], 'a column that is not encrypted itself')
     }
   }
@@ -172,14 +90,54 @@ function untyped<Option extends { readonly type: string }>(option: Option): Omit
   return rest as Omit<Option, 'type'>
 }
 
-function openFormat(option: FpeConfig['columns'][string]['format']): Format {
+const alphabetOf = (option: AlphabetOption): Alphabet =>
+  typeof option === 'string' ? alphabets[option] : alphabet(option.symbols)
+
+function partOf(part: (FormatOption & { type: 'template' })['parts'][number]): TemplatePart {
+  if ('encrypt' in part) {
+    return { encrypt: { ...part.encrypt, alphabet: alphabetOf(part.encrypt.alphabet) } }
+  }
+  if ('keep' in part) {
+    const { alphabet: option, length } = part.keep
+    return { keep: { length, alphabet: option === 'any' ? option : alphabetOf(option) } }
+  }
+  return part
+}
+
+function openFormat(option: FormatOption): Format {
   switch (option.type) {
     case 'pan':
       return pan(untyped(option))
     case 'ssn':
       return ssn(untyped(option))
+    case 'iban':
+      return iban(untyped(option))
+    case 'phone':
+      return phone(untyped(option))
+    case 'email':
+      return email(option.alphabet === undefined ? {} : { alphabet: alphabetOf(option.alphabet) })
+    case 'uuid':
+      return uuid(untyped(option))
+    case 'date':
+      return date(untyped(option))
+    case 'integer':
+      return integer(untyped(option))
     case 'text':
       return text({ ...untyped(option), alphabet: alphabetOf(option.alphabet) })
+    case 'template':
+      return template({ ...untyped(option), parts: option.parts.map(partOf) })
+  }
+}
+
+/** @throws ConfigError naming the column. */
+function formatOf(field: string, option: FormatOption): Format {
+  try {
+    return openFormat(option)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const { message, where, expected, got, hint } = error
+    const place = `column ${field}${where === undefined ? '' : `, ${where}`}`
+    throw new ConfigError(message, { where: place, expected, got, hint })
   }
 }
 
@@ -215,7 +173,7 @@ export async function openColumns(
     const row = tweak !== undefined && 'row' in tweak ? tweak.row : undefined
     const opened = column({
       name: field,
-      format: openFormat(options.format),
+      format: formatOf(field, options.format),
       keys: ring,
       tenant: config.tenant ?? '',
       rowTweak: row !== undefined,

@@ -1,11 +1,26 @@
 /** Format-preserving encryption: FF1 (SP 800-38G), and FF3-1 for data that exists. */
 export { alphabet, type AlphabetName, alphabets, digits, radixAlphabet } from './alphabet.ts'
 export { ff1, ff3_1 } from './cipher.ts'
+export { column, type ColumnOptions } from './column.ts'
+export { type ColumnFacts, type FpeConfig, openColumns, parseFpeConfig } from './config.ts'
+export { date, type DateOptions } from './date.ts'
+export { email, type EmailOptions } from './email.ts'
 export { runRecords } from './engine.ts'
+export type { Format } from './format.ts'
+export { iban, type IbanOptions } from './iban.ts'
+export { integer, type IntegerOptions } from './integer.ts'
+export { type KeyVersion, KeyVersions, type KeyVersionsOptions } from './key-versions.ts'
+export { pan, type PanOptions } from './pan.ts'
 export { type Cost, costOf } from './parameters.ts'
+export { phone, type PhoneOptions } from './phone.ts'
+export { ssn, type SsnOptions } from './ssn.ts'
+export { template, type TemplateOptions, type TemplatePart } from './template.ts'
+export { text, type TextOptions } from './text.ts'
 export type {
   Alphabet,
+  Column,
   Direction,
+  EachOptions,
   Ff1,
   Ff1Options,
   Ff3_1,
@@ -18,3 +33,4 @@ export type {
   RunRecords,
   TweakOption,
 } from './types.ts'
+export { uuid, type UuidOptions } from './uuid.ts'

@@ -5,7 +5,7 @@
 import { ConfigError, FpeError } from '../errors.ts'
 import { alphabets } from './alphabet.ts'
 import { type Parsed, type Domain, wrongCharacter, wrongLength } from './format.ts'
-import { MixedRadix } from './mixed-radix.ts'
+import { MixedRadix, uniformDomain } from './mixed-radix.ts'
 
 /** Characters (UTF-16 units) of one class in order. */
 export interface CharacterClass {
@@ -113,11 +113,7 @@ export function layoutOf(cells: readonly Cell[]): Layout {
     places: Uint16Array.from(places),
     classes,
     kept,
-    domain: mixed?.domain ?? {
-      radix: first?.size ?? 2,
-      length: classes.length,
-      size: BigInt(first?.size ?? 1) ** BigInt(classes.length),
-    },
+    domain: mixed?.domain ?? uniformDomain(first?.size ?? 2, classes.length),
     mixed,
   }
 }

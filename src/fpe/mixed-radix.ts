@@ -4,9 +4,12 @@
  * Exact integers throughout.
  */
 import type { Domain } from './format.ts'
+import { domainOf } from './parameters.ts'
 
 /** SP 800-38G §5.1: radix is at most 2^16. */
 const MAX_RADIX = 65_536n
+/** Exact powers are looked for up to this length. */
+const MAX_EXACT = 64
 
 /** The degree-th root, rounded up. */
 function ceilRoot(value: bigint, degree: bigint): bigint {
@@ -20,25 +23,35 @@ function ceilRoot(value: bigint, degree: bigint): bigint {
   return low
 }
 
+const uniform = new Map<number, Domain>()
+
+/** The set of all records of a radix and length, at least two symbols. */
+export function uniformDomain(radix: number, length: number): Domain {
+  const key = length * 65_537 + radix
+  const known = uniform.get(key)
+  if (known !== undefined) return known
+  const domain = { radix, length, size: domainOf(radix, length) }
+  uniform.set(key, domain)
+  return domain
+}
+
 /**
  * The power domain for a set of `size` elements: an exact power if there is one (nothing to walk), with
  * the fewest symbols; else the fewest symbols, and the smallest radix for them. FF1 wants two symbols at least.
- * Between the two of (radix - 1)^length and radix^length, so that a walk ends at once for nearly all values.
+ * The size is above (radix - 1)^length, so that a walk ends at once for nearly all values.
  */
 export function domainFor(size: bigint): Domain {
   const bits = size.toString(2).length
-  let fewest: { radix: bigint; length: number } | undefined
-  for (let length = 2; length <= Math.max(bits, 2); length++) {
-    const radix = ceilRoot(size, BigInt(length))
-    if (radix > MAX_RADIX) continue
-    if (radix < 2n) break
+  const shortest = Math.max(2, Math.floor((bits - 1) / 16))
+  let fewest: { radix: number; length: number } | undefined
+  for (let length = shortest; fewest === undefined || length <= MAX_EXACT; length++) {
+    const root = ceilRoot(size, BigInt(length))
+    if (root > MAX_RADIX) continue
+    const radix = Math.max(2, Number(root))
+    if (domainOf(radix, length) === size) return { radix, length, size }
     fewest ??= { radix, length }
-    if (radix ** BigInt(length) === size) {
-      return { radix: Number(radix), length, size }
-    }
   }
-  const { radix, length } = fewest ?? { radix: 2n, length: 2 }
-  const open = { radix: Number(radix), length, size }
+  const open = { ...fewest, size }
   return { ...open, bound: toNumerals(size, open) }
 }
 

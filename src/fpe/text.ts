@@ -1,6 +1,7 @@
 /** Text over any alphabet: every symbol is encrypted, but for those kept at either end. */
 import { ConfigError, FpeError } from '../errors.ts'
-import { type Domain, type Format, type Parsed, onlyOptions, optionCount } from './format.ts'
+import { type Format, type Parsed, onlyOptions, optionCount } from './format.ts'
+import { uniformDomain } from './mixed-radix.ts'
 import { MAX_LENGTH, domainOf } from './parameters.ts'
 import type { Alphabet } from './types.ts'
 
@@ -41,15 +42,6 @@ export function text(options: TextOptions): Format {
   const maxLength = optionCount('text.maxLength', options.maxLength, bounds, MAX_LENGTH)
   const least = [kept + 2, maxLength] as const
   const minLength = optionCount('text.minLength', options.minLength, least, kept + 2)
-  const domains: Domain[] = []
-  const domainFor = (length: number): Domain => {
-    const known = domains[length]
-    if (known !== undefined) return known
-    const { radix } = alphabet
-    const domain = { radix, length, size: domainOf(radix, length) }
-    domains[length] = domain
-    return domain
-  }
   const expected = minLength === maxLength ? `${minLength}` : `${minLength} to ${maxLength}`
   const wrong = (got: string): FpeError =>
     new FpeError('LENGTH_INVALID', 'the value has a wrong length', {
@@ -76,7 +68,7 @@ export function text(options: TextOptions): Format {
       const head = alphabet.decode(numerals.subarray(0, keepFirst))
       const tail = alphabet.decode(numerals.subarray(length - keepLast))
       return {
-        ...{ text: value, head, tail, domain: domainFor(length - kept) },
+        ...{ text: value, head, tail, domain: uniformDomain(alphabet.radix, length - kept) },
         numerals: numerals.slice(keepFirst, length - keepLast),
         clear: kept === 0 ? [] : [head, tail],
       }
