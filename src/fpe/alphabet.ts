@@ -39,10 +39,13 @@ function refuse(message: string, at: number, expected: string): never {
 }
 
 /**
- * What a symbol is tried beside: an ordinary letter, itself, a regional indicator, a pictograph and a consonant
- * of a script with conjuncts. In each place it has to stay one grapheme of its own.
+ * What a symbol is tried beside: an ordinary letter, itself, a regional indicator, a pictograph, a consonant of a
+ * script with conjuncts, and between Hangul syllables. In each place it has to stay one grapheme of its own.
  */
-const NEIGHBOURS = ['a', undefined, '\u{1F1E6}', '\u{1F469}', '\u0915'] as const
+const beside = (symbol: string): string[] => [
+  ...['a', symbol, 'a', symbol, symbol, 'a', symbol, '\u{1F1E6}', 'a', symbol, '\u{1F469}'],
+  ...['a', symbol, '\u0915', 'a', '\uAC00', symbol, '\uAC00'],
+]
 
 const graphemes = (text: string): string[] =>
   Array.from(new Intl.Segmenter('en', { granularity: 'grapheme' }).segment(text), (s) => s.segment)
@@ -69,9 +72,9 @@ function checkSymbols(symbols: readonly string[]): void {
     if (symbol.normalize('NFC') !== symbol) {
       refuse('a symbol is not in normal form', at, 'Unicode NFC')
     }
-    const parts = NEIGHBOURS.flatMap((neighbour) => [symbol, neighbour ?? symbol, 'a'])
-    const found = Array.from(segmenter.segment(`a${parts.join('')}`), ({ segment }) => segment)
-    if (found.length !== parts.length + 1 || parts.some((part, i) => found[i + 1] !== part)) {
+    const parts = beside(symbol)
+    const found = Array.from(segmenter.segment(parts.join('')), ({ segment }) => segment)
+    if (found.length !== parts.length || parts.some((part, i) => found[i] !== part)) {
       refuse('a symbol joins its neighbours', at, 'one grapheme that stays one beside others')
     }
   }
