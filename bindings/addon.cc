@@ -10,6 +10,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   keyrite::ExportPinCalls(env, exports);
   keyrite::ExportObjectCalls(env, exports);
   keyrite::ExportKeyCalls(env, exports);
+  keyrite::ExportFeistelCalls(env, exports);
   return exports;
 }
 

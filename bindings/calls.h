@@ -10,6 +10,7 @@ void ExportModuleCalls(Napi::Env env, Napi::Object exports);
 void ExportPinCalls(Napi::Env env, Napi::Object exports);
 void ExportObjectCalls(Napi::Env env, Napi::Object exports);
 void ExportKeyCalls(Napi::Env env, Napi::Object exports);
+void ExportFeistelCalls(Napi::Env env, Napi::Object exports);
 
 }  // namespace keyrite
 
