@@ -2,6 +2,7 @@
  * What the C++ addon in `bindings/` offers, as types, and the encoding of mechanisms for it.
  * Handles and slot ids are bigints, return values numbers (-1: all bits set).
  */
+import type { FeistelAddon } from '../feistel-addon.ts'
 import type { EncodedAttribute, ReadValue } from './attribute.ts'
 import { checkMechanism } from './mechanism.ts'
 import type { Mechanism, ParameterField } from './mechanism.ts'
@@ -34,7 +35,7 @@ type Template = readonly EncodedAttribute[]
 type Pin = Uint8Array | null
 
 /** One method per native function. All throw TypeError on arguments of the wrong type. */
-export interface Addon {
+export interface Addon extends FeistelAddon {
   open(path: string): { readonly code: AddonOpenCode; readonly id: number; readonly detail: string }
   /** The next C_GetFunctionList of this thread returns this module's list, once. */
   arm(id: number): boolean

@@ -28,7 +28,7 @@ export function conform(
     return readBack(
       place,
       object,
-      secretAttributes({ ...spec, role }, kwp),
+      secretAttributes(place, { ...spec, role }, kwp),
       secretIdentity(spec),
       where,
     )

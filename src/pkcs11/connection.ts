@@ -7,6 +7,8 @@ import { KeyriteError, Pkcs11Error, TokenError } from '../errors.ts'
 import { CKS } from './constants.ts'
 import { CKR } from './constants-ckr.ts'
 import type { Cryptoki, SessionHandle } from './cryptoki.ts'
+import { Interrupted } from './jobs.ts'
+import type { StartJob } from './jobs.ts'
 import type { LoadedModule } from './loaded-module.ts'
 import { climb, connectionLost, firstStep, isRecoverable } from './recovery.ts'
 import type { RecoveryStep } from './recovery.ts'
@@ -42,11 +44,11 @@ export interface Connection {
   readonly epoch: number
   /**
    * Runs `work`; on a lost session, login or connection climbs the ladder and runs it again, unless it
-   * had already changed the token.
+   * had already changed the token. Work on other threads is begun with `start`: recovery and `close` wait for it.
    * @throws TokenError CONNECTION_LOST, POOL_TIMEOUT, MODULE_CLOSED; whatever `work` throws.
    */
-  run<T>(work: (place: Place) => T | Promise<T>, options?: RunOptions): Promise<T>
-  /** Logs out and closes all sessions. */
+  run<T>(work: (place: Place, start: StartJob) => T | Promise<T>, options?: RunOptions): Promise<T>
+  /** Waits for the jobs that run, logs out and closes all sessions. */
   close(): Promise<void>
 }
 
@@ -101,6 +103,8 @@ export async function connect(
   let loginSession: SessionHandle | undefined
   let closed = false
   let loginQueue: Promise<unknown> = Promise.resolve()
+  const waitTimeoutMs = login?.waitTimeoutMs ?? WAIT_TIMEOUT_MS
+  const running = new Set<Promise<unknown>>()
 
   const quietly = (call: () => void) => {
     try {
@@ -116,7 +120,7 @@ export async function connect(
     { open: openSession, close: (session) => cryptoki.closeSession(session) },
     {
       max: poolMax(token, login?.maxSessions ?? MAX_SESSIONS),
-      waitTimeoutMs: login?.waitTimeoutMs ?? WAIT_TIMEOUT_MS,
+      waitTimeoutMs,
     },
   )
 
@@ -150,8 +154,7 @@ export async function connect(
     throw connectionLost(where, 'log in again, or give login() a pinAgain callback', undefined)
   }
 
-  const step = async (name: RecoveryStep, ask: () => Promise<Uint8Array | null>) => {
-    const pin = await ask()
+  const step = (name: RecoveryStep, pin: Uint8Array | null) => {
     if (name !== 'relogin') module.renew(name)
     const renewed = module.generation !== generation
     if (renewed) {
@@ -177,19 +180,37 @@ export async function connect(
       // The PIN comes first: without one there is nothing to gain from giving up what still works.
       if (user !== 'nobody') await ask()
       try {
-        await climb(where, first, (name) => step(name, ask))
+        await climb(where, first, async (name) => {
+          const known = await ask()
+          await module.jobs.alone(() => step(name, known), waitTimeoutMs)
+        })
       } finally {
         wipe(pin ?? undefined)
       }
     })
 
   const ensure = async () => {
+    await module.jobs.open
     if (closed) throw new TokenError('MODULE_CLOSED', 'the token was closed', { where })
     // Lost when an earlier recovery failed, or when another connection initialised the module again.
     if (loginSession === undefined || module.generation !== generation) {
       await recover(epoch, 'relogin')
     }
   }
+
+  /** A job that was begun in `at`: in a later epoch its session and handles mean nothing. */
+  const startIn =
+    (at: number): StartJob =>
+    async (job) => {
+      if (at !== epoch) throw new Interrupted()
+      const result = module.jobs.start(job)
+      running.add(result)
+      try {
+        return await result
+      } finally {
+        running.delete(result)
+      }
+    }
 
   const onLogin = <T>(work: (session: SessionHandle) => T | Promise<T>): Promise<T> => {
     const turn = loginQueue.then(() => {
@@ -231,7 +252,7 @@ export async function connect(
       return epoch
     },
     async run(work, { on = 'pool' } = {}) {
-      for (let attempt = 1; ; attempt += 1) {
+      for (let attempt = 1; ;) {
         await ensure()
         let at = epoch
         const state = { started: false, changed: false }
@@ -241,15 +262,21 @@ export async function connect(
             at = epoch
             state.started = true
             const change = <T>(call: () => T) => changing(state, call)
-            return work({ cryptoki, session, slotId: info.slotId, epoch: at, user, change })
+            const place: Place = { cryptoki, session, slotId: info.slotId, epoch: at, user, change }
+            return work(place, startIn(at))
           })
         } catch (error) {
+          // Somebody else's recovery: no attempt of this one.
+          if (error instanceof Interrupted) continue
+          const first = attempt === 1
+          const last = attempt >= ATTEMPTS
+          attempt += 1
           const waited = error instanceof TokenError && error.code === 'CONNECTION_LOST'
-          if (waited && !state.started && attempt < ATTEMPTS) continue
+          if (waited && !state.started && !last) continue
           if (!isRecoverable(error)) throw error
           // Not a lost login: this connection never had one that may do it.
           if (error.retry === 'relogin' && user !== 'user') throw error
-          const another = error.retry === 'session' && attempt === 1 && on !== 'login'
+          const another = error.retry === 'session' && first && on !== 'login'
           if (!another) await recover(at, firstStep(error))
           if (state.changed) {
             throw connectionLost(
@@ -258,17 +285,17 @@ export async function connect(
               error,
             )
           }
-          if (attempt >= ATTEMPTS) throw error
+          if (last) throw error
         }
       }
     },
     async close() {
       if (closed) return
-      await module.exclusive(() => {
+      await module.exclusive(async () => {
         closed = true
+        await Promise.allSettled(running)
         if (module.generation === generation) drop()
         if (user !== 'nobody') module.logins.delete(claim)
-        return Promise.resolve()
       })
     },
   }

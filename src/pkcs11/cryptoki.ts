@@ -14,6 +14,7 @@ import type {
   Template,
   VendorAttribute,
 } from './attribute.ts'
+import type { NativeBatch, NativeCipherOptions, NativeOutcome } from '../feistel-addon.ts'
 import type { Mechanism } from './mechanism.ts'
 
 declare const sessionBrand: unique symbol
@@ -216,6 +217,28 @@ export interface Cryptoki {
   /** C_EncryptUpdate of whole blocks; the result is as long as `data`. */
   encryptUpdate(session: SessionHandle, data: Uint8Array): Uint8Array
   encryptFinal(session: SessionHandle): Uint8Array
+
+  /**
+   * ECB of whole blocks on another thread. `output` is as long as `input` and another array; both belong to
+   * the call until it settles, and the session does to nobody else. The same goes for {@link Cryptoki.feistel}.
+   */
+  encryptBlocks(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    options: NativeCipherOptions,
+    input: Uint8Array,
+    output: Uint8Array,
+  ): Promise<void>
+  /** FPE rounds on another thread; `cancel[0] = 1` (Atomics) ends them between two calls. */
+  feistel(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    options: NativeCipherOptions,
+    batch: NativeBatch,
+    cancel: Int32Array,
+  ): Promise<Pick<NativeOutcome, 'invalid' | 'aborted'>>
 
   /** C_GenerateRandom, 1 to 1 048 576 bytes. */
   generateRandom(session: SessionHandle, length: number): Uint8Array

@@ -122,11 +122,12 @@ const choice = ({ mechanism, basis, note }: Choice): string =>
   mechanism === null ? `NONE: ${note}` : `${mechanism}, ${basis}: ${note}`
 
 function profileLines(profile: Profile): string[] {
-  const { waivers, warnings, vendor } = profile
+  const { rounds, waivers, warnings, vendor } = profile
   return [
     ...heading('Profile: what keyrite would use'),
     ...field('wrap', choice(profile.wrap)),
     ...field('block cipher', choice(profile.blockCipher)),
+    ...field('rounds', `${rounds.operation ?? 'NONE'}: ${rounds.why}`),
     ...field('seal', choice(profile.seal)),
     ...field('signature', choice(profile.signature)),
     ...profile.roles.flatMap(({ role, usable, why }) =>

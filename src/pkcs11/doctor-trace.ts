@@ -15,6 +15,8 @@ const C_NAMES: Readonly<Record<string, string>> = {
   getAttributes: 'C_GetAttributeValue',
   setAttributes: 'C_SetAttributeValue',
   signFinish: 'C_Sign',
+  encryptBlocks: 'C_Encrypt',
+  feistel: 'C_Encrypt',
   close: 'C_Finalize',
 }
 

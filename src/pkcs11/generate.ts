@@ -1,6 +1,7 @@
 /** Key generation in the token (PKCS#11 v3.2 §5.18.1, §5.18.2), by role. */
 import { toHex } from '../bytes.ts'
 import { TokenError } from '../errors.ts'
+import { blockMechanismType } from './block-mechanism.ts'
 import { CKO } from './constants.ts'
 import { CKM } from './constants-ckm.ts'
 import type { Place } from './connection.ts'
@@ -83,12 +84,16 @@ export const templateInputs = (spec: KeySpec, more: Partial<TemplateInputs>): Te
 
 /** The full attribute list of an AES key. @throws TokenError MECHANISM_UNAVAILABLE (kek without KWP). */
 export const secretAttributes = (
+  place: Place,
   spec: KeySpec & { readonly role: SecretRole },
   kwp: KwpCapability | undefined,
 ): readonly TemplateAttribute[] =>
   secretTemplate(
     spec.role,
-    templateInputs(spec, kwp === undefined ? {} : { kwpMechanism: kwp.mechanism }),
+    templateInputs(spec, {
+      ...(kwp === undefined ? {} : { kwpMechanism: kwp.mechanism }),
+      ...(spec.role === 'fpe' ? { blockMechanism: blockMechanismType(place) } : {}),
+    }),
   )
 
 /** `generate token`: token and session objects differ in what modules store for them. */
@@ -108,7 +113,7 @@ export function generateSecret(
     way: wayOf('generate', spec),
     spec,
     identity: { ...secretIdentity(spec), VALUE_LEN: AES_KEY_BYTES },
-    attributes: secretAttributes(spec, kwp),
+    attributes: secretAttributes(place, spec, kwp),
     make: (template) => [cryptoki.generateKey(session, mechanism(CKM.AES_KEY_GEN), template)],
   })
 }

@@ -2,19 +2,20 @@
  * Key check values, computed here because tokens leave CKA_CHECK_VALUE out, empty, or 24 bits of ECB.
  * Which way depends on what the key may do:
  *
- *   cmac         AES-CMAC (NIST SP 800-38B) of one zero block, built from two ECB calls; first 8 bytes
+ *   cmac         AES-CMAC (NIST SP 800-38B) of one zero block, built from two single blocks; first 8 bytes
  *   kwp-probe    RFC 5649 wrap of the public constant key 32×00; SHA-256 of it, first 8 bytes
  *   gcm-probe    GCM tag over nothing under one reserved IV; SHA-256 of it, first 8 bytes
  *   spki-sha256  SHA-256 of the SubjectPublicKeyInfo
  */
 import { fromHex, sha256, toHex } from '../bytes.ts'
 import { TokenError } from '../errors.ts'
+import { encryptSingle } from './block-mechanism.ts'
 import { CKM } from './constants-ckm.ts'
 import type { Place } from './connection.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import { destroyQuietly, importProbe, wrapAesKey } from './kwp.ts'
 import type { KwpCapability } from './kwp.ts'
-import { aesGcm, mechanism } from './mechanism.ts'
+import { aesGcm } from './mechanism.ts'
 import type { Kcv } from './types.ts'
 
 const BLOCK = 16
@@ -57,16 +58,14 @@ export function kcvMethod(
   uses: Uses,
   kwp: KwpCapability | undefined,
 ): Exclude<Kcv['method'], 'spki-sha256'> | undefined {
-  if (uses.encrypt && allows(uses, CKM.AES_ECB)) return 'cmac'
+  if (uses.encrypt && (allows(uses, CKM.AES_ECB) || allows(uses, CKM.AES_CBC))) return 'cmac'
   if (uses.encrypt && allows(uses, CKM.AES_GCM)) return 'gcm-probe'
   if (uses.wrap && kwp !== undefined && allows(uses, kwp.mechanism)) return 'kwp-probe'
   return undefined
 }
 
-function cmac({ cryptoki, session }: Place, key: ObjectHandle): string {
-  const ecb = mechanism(CKM.AES_ECB)
-  return short(cmacOfZeroBlock((block) => cryptoki.encrypt(session, ecb, key, block)))
-}
+const cmac = (place: Place, key: ObjectHandle): string =>
+  short(cmacOfZeroBlock((block) => encryptSingle(place, key, block)))
 
 function gcmProbe({ cryptoki, session }: Place, key: ObjectHandle): string {
   const nothing = new Uint8Array()
@@ -98,7 +97,7 @@ export function aesKcv(
   }
   throw new TokenError('MECHANISM_UNAVAILABLE', 'no check value can be computed for this key', {
     where: 'kcv',
-    expected: 'a key that may encrypt with AES-ECB or AES-GCM, or wrap by RFC 5649',
+    expected: 'a key that may encrypt with AES-ECB, AES-CBC or AES-GCM, or wrap by RFC 5649',
   })
 }
 

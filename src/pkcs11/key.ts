@@ -3,21 +3,22 @@
  * taken when it was made or first found. Each operation finds the handle of its connection epoch;
  * after a reconnect the check value is taken again, because the same name may mean another key by then.
  */
-import { concat, toHex } from '../bytes.ts'
+import { toHex } from '../bytes.ts'
 import { Pkcs11Error, TokenError } from '../errors.ts'
-import type { BlockCipher, Signer } from '../ports.ts'
+import type { Signer } from '../ports.ts'
 import { readAttributes } from './attribute-read.ts'
 import { readRecord } from './attribute-record.ts'
+import { blockCipher } from './block-cipher.ts'
+import { blockRoutes } from './block-route.ts'
 import { CKK, CKO } from './constants.ts'
-import { CKM } from './constants-ckm.ts'
 import { assertLogin } from './connection.ts'
 import type { Connection, Place } from './connection.ts'
 import { verifyOrDestroy } from './create.ts'
 import type { Created } from './create.ts'
 import type { ObjectHandle } from './cryptoki.ts'
+import type { StartJob } from './jobs.ts'
 import { aesKcv, sameKcv, spkiKcv } from './kcv.ts'
 import type { KwpCapability } from './kwp.ts'
-import { mechanism } from './mechanism.ts'
 import { isReturnValue } from './return-value.ts'
 import { readSpki, signAndVerify } from './signature.ts'
 import type { Kcv, Key, Waiver } from './types.ts'
@@ -67,12 +68,12 @@ interface Internals {
 export const runOn = <T>(
   connection: Connection,
   keys: readonly Pick<Internals, 'forget'>[],
-  work: (place: Place) => T,
+  work: (place: Place, start: StartJob) => T | Promise<T>,
   options?: Parameters<Connection['run']>[1],
 ): Promise<T> =>
-  connection.run((place) => {
+  connection.run(async (place, start) => {
     try {
-      return work(place)
+      return await work(place, start)
     } catch (error) {
       if (isReturnValue(error, 'KEY_HANDLE_INVALID', 'OBJECT_HANDLE_INVALID')) {
         for (const key of keys) key.forget()
@@ -82,10 +83,6 @@ export const runOn = <T>(
   }, options)
 
 const INTERNALS = new WeakMap<Key, Internals>()
-
-const AES_BLOCK = 16
-/** Bytes per C_Encrypt call. */
-const CHUNK = 0x1_0000
 
 const KEY_TYPES: Readonly<Record<number, string>> = {
   [CKK.AES]: 'AES',
@@ -276,8 +273,9 @@ function makeKey(
   const forget = (): void => {
     cached = undefined
   }
-  const run = <T>(work: (place: Place, found: ObjectHandle) => T): Promise<T> =>
-    runOn(connection, [{ forget }], (place) => work(place, handle(place)))
+  const run: Run = (work) =>
+    runOn(connection, [{ forget }], (place, start) => work(place, handle(place), start))
+  const route = blockRoutes()
 
   const key: Key = {
     label: name.label,
@@ -303,14 +301,19 @@ function makeKey(
         if (known.kcv !== undefined) assertSame(name, known.kcv, now)
         return now
       }),
-    blockCipher: () => blockCipher(name, run),
+    blockCipher(options) {
+      if (name.class !== 'secret-key') throw wrongClass(name, 'secret-key')
+      return blockCipher({ label: name.label, route, run }, options)
+    },
     signer: () => signer(name, run),
   }
   INTERNALS.set(key, { home, name, handle, forget })
   return key
 }
 
-type Run = <T>(work: (place: Place, handle: ObjectHandle) => T) => Promise<T>
+type Run = <T>(
+  work: (place: Place, handle: ObjectHandle, start: StartJob) => T | Promise<T>,
+) => Promise<T>
 
 function wrongClass(name: KeyName, expected: string): TokenError {
   return new TokenError('ARGUMENT_INVALID', 'the key is not of the right class', {
@@ -318,30 +321,6 @@ function wrongClass(name: KeyName, expected: string): TokenError {
     expected,
     got: name.class,
   })
-}
-
-function blockCipher(name: KeyName, run: Run): BlockCipher {
-  if (name.class !== 'secret-key') throw wrongClass(name, 'secret-key')
-  return {
-    encryptBlocks(blocks) {
-      if (blocks.length === 0 || blocks.length % AES_BLOCK !== 0) {
-        throw new TokenError('ARGUMENT_INVALID', 'not whole AES blocks', {
-          where: 'encryptBlocks',
-          expected: `a positive multiple of ${AES_BLOCK} bytes`,
-          got: `${blocks.length} bytes`,
-        })
-      }
-      const ecb = mechanism(CKM.AES_ECB)
-      return run(({ cryptoki, session }, found) => {
-        const parts: Uint8Array[] = []
-        for (let at = 0; at < blocks.length; at += CHUNK) {
-          parts.push(cryptoki.encrypt(session, ecb, found, blocks.subarray(at, at + CHUNK)))
-        }
-        const [only] = parts
-        return parts.length === 1 && only !== undefined ? only : concat(...parts)
-      })
-    },
-  }
 }
 
 async function signer(name: KeyName, run: Run): Promise<Signer> {

@@ -7,6 +7,8 @@ import { readFileSync, realpathSync } from 'node:fs'
 
 import { TokenError } from '../errors.ts'
 import type { Cryptoki } from './cryptoki.ts'
+import { createJobs } from './jobs.ts'
+import type { Jobs } from './jobs.ts'
 import { openCryptoki } from './native.ts'
 import type { RecoveryStep } from './recovery.ts'
 import type { ModuleInfo } from './types.ts'
@@ -29,7 +31,9 @@ export interface LoadedModule {
   readonly logins: Set<string>
   /** Runs `work` alone among the recoveries and logins of this module. */
   exclusive<T>(work: () => Promise<T>): Promise<T>
-  /** `reinit` or `reload`. @throws Pkcs11Error, TokenError ARGUMENT_INVALID if this process did not initialise the module. */
+  /** What runs on other threads. */
+  readonly jobs: Jobs
+  /** `reinit` or `reload`, while no job runs. @throws Pkcs11Error; TokenError MODULE_BUSY, MODULE_NOT_OWNED: nothing was done. */
   renew(step: Exclude<RecoveryStep, 'relogin'>): void
   /** Gives up one reference; the last one finalises the module. */
   release(): void
@@ -39,6 +43,10 @@ interface Entry extends LoadedModule {
   references: number
   readonly libraryParameters: string | undefined
 }
+
+/** Refused before C_Finalize: all sessions are still there. */
+const isUntouched = (error: unknown): boolean =>
+  error instanceof TokenError && (error.code === 'MODULE_BUSY' || error.code === 'MODULE_NOT_OWNED')
 
 const REGISTRY = new Map<string, Entry>()
 
@@ -92,6 +100,7 @@ function open(path: string, sha256: string, options: LoadOptions): Entry {
     libraryParameters,
     references: 0,
     logins: new Set(),
+    jobs: createJobs(path),
     get generation() {
       return generation
     },
@@ -103,8 +112,13 @@ function open(path: string, sha256: string, options: LoadOptions): Entry {
     renew(step) {
       // Counted before the call: even a failed C_Initialize has ended every session.
       generation += 1
-      if (step === 'reinit') cryptoki.reinitialize()
-      else cryptoki.reload()
+      try {
+        if (step === 'reinit') cryptoki.reinitialize()
+        else cryptoki.reload()
+      } catch (error) {
+        if (isUntouched(error)) generation -= 1
+        throw error
+      }
     },
     release() {
       entry.references -= 1

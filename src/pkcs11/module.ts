@@ -45,9 +45,8 @@ function createHsm(path: string, options: LoadOptions): Hsm {
       }
       await module.exclusive(async () => {
         if (module.generation !== generation) return
-        await climb(module.info.path, firstStep(error), (step) => {
-          if (step !== 'relogin') module.renew(step)
-          return Promise.resolve()
+        await climb(module.info.path, firstStep(error), async (step) => {
+          if (step !== 'relogin') await module.jobs.alone(() => module.renew(step))
         })
       })
       return await work()

@@ -8,6 +8,12 @@
  */
 import { wipe } from '../bytes.ts'
 import { TokenError } from '../errors.ts'
+import type {
+  FeistelAddon,
+  NativeBatch,
+  NativeCipherOptions,
+  NativeOutcome,
+} from '../feistel-addon.ts'
 import { encodeMechanism } from './addon.ts'
 import {
   checkHandle,
@@ -25,7 +31,7 @@ import type { Cryptoki, ObjectHandle, SessionHandle, SessionInfo, UserType } fro
 import type { Mechanism } from './mechanism.ts'
 import { ObjectCalls } from './native-objects.ts'
 import type { ModuleHost } from './native-objects.ts'
-import { isReturnValue } from './return-value.ts'
+import { assertOk, isReturnValue } from './return-value.ts'
 
 type Crypt = 'C_Encrypt' | 'C_Decrypt' | 'C_Sign'
 
@@ -190,6 +196,45 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
     return this.#into(OUTPUT_ROOM, (out) =>
       this.call('C_EncryptFinal', (lib) => lib.C_EncryptFinal(handle, out)),
     )
+  }
+
+  async encryptBlocks(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    options: NativeCipherOptions,
+    input: Uint8Array,
+    output: Uint8Array,
+  ): Promise<void> {
+    checkHandles('C_EncryptInit', session, key)
+    const how = encodeMechanism(mechanism)
+    await this.#offThread((addon, id) =>
+      addon.blocksOnToken(id, session, how, key, options, input, output),
+    )
+  }
+
+  feistel(
+    session: SessionHandle,
+    mechanism: Mechanism,
+    key: ObjectHandle,
+    options: NativeCipherOptions,
+    batch: NativeBatch,
+    cancel: Int32Array,
+  ): Promise<NativeOutcome> {
+    checkHandles('C_EncryptInit', session, key)
+    const how = encodeMechanism(mechanism)
+    return this.#offThread((addon, id) =>
+      addon.feistelOnToken(id, session, how, key, options, batch, cancel),
+    )
+  }
+
+  async #offThread(
+    begin: (addon: FeistelAddon, id: number) => Promise<NativeOutcome>,
+  ): Promise<NativeOutcome> {
+    const { addon, id } = this.open()
+    const outcome = await begin(addon, id)
+    assertOk(outcome.fn, outcome.rv)
+    return outcome
   }
 
   generateRandom(session: SessionHandle, length: number): Uint8Array {

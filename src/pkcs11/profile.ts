@@ -1,13 +1,13 @@
 /**
  * What keyrite would use on a token, decided by what the token was seen to do. Vendor hints ride
- * along and decide nothing.
+ * along and decide nothing; what is known about a vendor only keeps rounds from multi-part operations.
  */
 import type { SignatureAlgorithm } from '../ports.ts'
 import { CKM, mechanismName } from './constants-ckm.ts'
 import type { EnforcementRow, Severity } from './enforcement-row.ts'
 import type { KnownAnswer } from './known-answer.ts'
 import type { WrapProbe } from './known-answer-wrap.ts'
-import { vendorHints } from './profile-vendors.ts'
+import { multiPartPolicy, vendorHints } from './profile-vendors.ts'
 import type { VendorHints } from './profile-vendors.ts'
 import type { KeyRole } from './types.ts'
 
@@ -18,6 +18,13 @@ export interface Choice {
   /** `listed`: the token names it, but takes no known keys, so its answers were not compared. */
   readonly basis: 'probed' | 'listed' | 'none'
   readonly note: string
+}
+
+/** How the blocks of a round of format-preserving encryption would be sent, and why. */
+export interface RoundsChoice {
+  /** Null: no mechanism gives single blocks. */
+  readonly operation: 'single-part' | 'multi-part' | null
+  readonly why: string
 }
 
 /** An attribute of keyrite's key templates that this token does not hold up. */
@@ -47,6 +54,7 @@ export interface Profile {
   readonly wrap: Choice
   /** Single AES blocks, for format-preserving encryption. */
   readonly blockCipher: Choice
+  readonly rounds: RoundsChoice
   /** Authenticated encryption, for the outer layer of the nested wrap. */
   readonly seal: Choice
   /** The log's signatures. */
@@ -121,6 +129,26 @@ function chooseWrap(wraps: readonly WrapProbe[]): Choice {
         ? `RFC 5649 for multiples of 8 bytes only; 20 bytes: ${chosen.bytes20}`
         : 'RFC 5649 for every length',
   }
+}
+
+/** The rule of `block-route.ts`, on the answers of a known key. */
+function chooseRounds(
+  { mechanism }: Choice,
+  results: Results,
+  names: readonly string[],
+): RoundsChoice {
+  if (mechanism === null) return { operation: null, why: 'no mechanism gives single blocks' }
+  const single = (why: string): RoundsChoice => ({ operation: 'single-part', why })
+  if (mechanism !== mechanismName(CKM.AES_ECB)) return single('one block in each call')
+  const answer = results('aes-ecb-multipart')
+  if (answer?.result !== 'match') {
+    const why = answer === undefined || answer.detail === '' ? 'not tried' : answer.detail
+    return single(`the trial of multi-part failed: ${why}`)
+  }
+  const { allowed, reason } = multiPartPolicy(names)
+  return allowed
+    ? { operation: 'multi-part', why: `the trial succeeded; ${reason}` }
+    : single(`the trial of multi-part succeeded, but ${reason}`)
 }
 
 function chooseSignature(results: Results): Profile['signature'] {
@@ -199,6 +227,7 @@ export function chooseProfile(inputs: ProfileInputs): Profile {
   return {
     wrap,
     blockCipher,
+    rounds: chooseRounds(blockCipher, results, inputs.names),
     seal,
     signature,
     roles: [

@@ -7,7 +7,7 @@
  *   reload    dlclose and dlopen, then as reinit
  *   operator  a person has to act; the next call starts over
  *
- * Every step from `relogin` on ends the connection epoch: handles of before are never used again,
+ * Every step from `relogin` on waits until no job runs on another thread (`jobs.ts`), and ends the connection epoch: handles of before are never used again,
  * because a number that named one key may name another now. Keys are found again by id and KCV.
  */
 import { KeyriteError, Pkcs11Error, TokenError } from '../errors.ts'
@@ -40,7 +40,7 @@ function endsLadder(error: unknown): boolean {
   return !(error instanceof TokenError) || FINAL.includes(error.code)
 }
 
-const FINAL: readonly TokenErrorCode[] = ['ALREADY_LOGGED_IN', 'TOKEN_AMBIGUOUS']
+const FINAL: readonly TokenErrorCode[] = ['ALREADY_LOGGED_IN', 'TOKEN_AMBIGUOUS', 'MODULE_BUSY']
 
 /** `CONNECTION_LOST`: the ladder is at its end. */
 export function connectionLost(where: string, hint: string, cause: unknown): TokenError {

@@ -25,6 +25,8 @@ export interface TemplateInputs {
   readonly onToken: boolean
   /** CKM_* number of AES-KWP on this token, found by known-answer probe; needed for `kek`. */
   readonly kwpMechanism?: number
+  /** CKM_* number of single AES blocks on this token; for `fpe`. Default CKM_AES_ECB. */
+  readonly blockMechanism?: number
   /** Signature scheme of this token; needed for key pairs. */
   readonly signature?: 'ed25519' | 'ecdsa-p256-sha256'
 }
@@ -93,7 +95,8 @@ function needKwp({ kwpMechanism }: TemplateInputs): readonly number[] {
 const SECRET_ROLES: Readonly<Record<'fpe' | 'kek' | 'kek-outer', SecretRole>> = {
   fpe: {
     uses: { ENCRYPT: 'FF1 and FF3-1 call the forward cipher only (SP 800-38G §4.3)' },
-    mechanisms: () => [CKM.AES_ECB],
+    // CKM_AES_CBC on a token without ECB: under a zero IV, one block of it is the same (SP 800-38A §6.2).
+    mechanisms: ({ blockMechanism = CKM.AES_ECB }) => [blockMechanism],
     mechanismsReason: 'rounds need single blocks; any other mode would be a second use of the key',
   },
   kek: {

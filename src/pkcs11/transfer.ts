@@ -70,7 +70,7 @@ export function unwrapKwp(
     way: wayOf('unwrap', spec),
     spec,
     identity: secretIdentity(spec),
-    attributes: secretAttributes(spec, kwp),
+    attributes: secretAttributes(place, spec, kwp),
     make: (template) => [
       cryptoki.unwrapKey(session, mechanism(kwp.mechanism), kek, wrapped, template),
     ],
@@ -130,7 +130,7 @@ export function lockedCopy(
     way: wayOf('copy', spec),
     spec,
     identity: secretIdentity(spec),
-    attributes: secretAttributes(spec, kwp),
+    attributes: secretAttributes(place, spec, kwp),
     make: ({ COPYABLE, ...template }) => {
       try {
         return [copy({ ...template, ...(COPYABLE === undefined ? {} : { COPYABLE }) })]

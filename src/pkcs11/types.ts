@@ -84,6 +84,21 @@ export interface ObjectRecord {
   readonly attributes: AttributeRecord
 }
 
+/**
+ * `single-part`: C_EncryptInit and C_Encrypt for each call. `multi-part`: one operation stays open for
+ * C_EncryptUpdate, which saves every second round trip. `auto`: multi-part where a trial on the key succeeds
+ * and the vendor is known to support it (`keyrite doctor` says which and why), else single-part.
+ */
+export type BlockOperation = 'auto' | 'single-part' | 'multi-part'
+
+/** Options of {@link Key.blockCipher}. */
+export interface BlockCipherOptions {
+  /** Most AES blocks in one call of the module, 1 to 65,536. Default 1,024. */
+  readonly chunkBlocks?: number
+  /** Default `auto`. `multi-part` fails with MECHANISM_UNAVAILABLE where the trial does. */
+  readonly operation?: BlockOperation
+}
+
 /** A key on a token. Re-found by id and KCV after a connection loss; holds no handle of its own. */
 export interface Key {
   readonly label: string
@@ -97,8 +112,8 @@ export interface Key {
   readonly waivers: readonly Waiver[]
   attributes(): Promise<AttributeRecord>
   kcv(): Promise<Kcv>
-  /** AES-ECB block cipher; needs CKA_ENCRYPT. */
-  blockCipher(): BlockCipher
+  /** AES-ECB block cipher; needs CKA_ENCRYPT. @throws TokenError ARGUMENT_INVALID. */
+  blockCipher(options?: BlockCipherOptions): BlockCipher
   /** For private keys. */
   signer(): Promise<Signer>
 }

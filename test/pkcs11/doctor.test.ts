@@ -19,6 +19,7 @@ const PROFILE: Readonly<Record<ModuleName, object>> = {
   SoftHSM2: {
     wrap: { mechanism: 'CKM_AES_KEY_WRAP_PAD', basis: 'probed' },
     blockCipher: { mechanism: 'CKM_AES_ECB', basis: 'probed' },
+    rounds: { operation: 'multi-part' },
     seal: { mechanism: 'CKM_AES_GCM', basis: 'probed' },
     signature: { mechanism: 'CKM_EDDSA', algorithm: 'ed25519' },
     protectsKeys: true,
@@ -28,6 +29,7 @@ const PROFILE: Readonly<Record<ModuleName, object>> = {
   NSS: {
     wrap: { mechanism: 'CKM_AES_KEY_WRAP_KWP', basis: 'probed' },
     blockCipher: { mechanism: 'CKM_AES_ECB', basis: 'probed' },
+    rounds: { operation: 'multi-part' },
     seal: { mechanism: 'CKM_AES_GCM', basis: 'probed' },
     signature: { mechanism: 'CKM_ECDSA', algorithm: 'ecdsa-p256-sha256' },
     protectsKeys: false,
@@ -93,6 +95,7 @@ eachModule((name, start) => {
     for (const { attack } of report.enforcement) {
       expect(text.replace(/\s+/g, ' ')).toContain(attack)
     }
+    expect(text).toContain('  rounds          multi-part: the trial succeeded')
     expect(text.includes('NON-EXTRACTABLE KEYS CAN BE WRAPPED OUT')).toBe(name === 'NSS')
     expect(text.includes('THIS TOKEN DOES NOT PROTECT ITS KEYS')).toBe(name === 'NSS')
   })

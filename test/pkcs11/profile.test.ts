@@ -4,7 +4,7 @@ import { CKM } from '../../src/pkcs11/constants-ckm.ts'
 import type { EnforcementRow, KnownAnswer, Severity, WrapProbe } from '../../src/pkcs11/index.ts'
 import { chooseProfile } from '../../src/pkcs11/profile.ts'
 import type { ProfileInputs } from '../../src/pkcs11/profile.ts'
-import { vendorHints } from '../../src/pkcs11/profile-vendors.ts'
+import { multiPartPolicy, vendorHints } from '../../src/pkcs11/profile-vendors.ts'
 
 const known = (id: string, result: KnownAnswer['result'], detail = ''): KnownAnswer => ({
   id,
@@ -78,6 +78,52 @@ describe('chooseProfile', () => {
     )
     const { blockCipher } = chooseProfile({ ...GOOD, knownAnswers, mechanisms: [CKM.AES_CBC] })
     expect(blockCipher).toMatchObject({ mechanism: 'CKM_AES_CBC', basis: 'probed' })
+  })
+
+  describe('rounds', () => {
+    const multiPart = known('aes-ecb-multipart', 'match')
+    const rounds = (change: Partial<ProfileInputs>) => chooseProfile({ ...GOOD, ...change }).rounds
+    const softHsm = ['SoftHSM project']
+
+    it('go in one operation where the trial succeeded and the vendor is known to support it', () => {
+      const knownAnswers = [...GOOD.knownAnswers, multiPart]
+      expect(rounds({ knownAnswers, names: softHsm })).toEqual({
+        operation: 'multi-part',
+        why: expect.stringContaining('the trial succeeded'),
+      })
+    })
+
+    it.each([
+      ['Some Vendor', 'nothing is known'],
+      ['SafeNet, Inc.', 'not load-balanced'],
+      ['Marvell Semiconductors, Inc.', 'single-part operations only'],
+    ])('go one by one on %s: %s', (name, why) => {
+      const knownAnswers = [...GOOD.knownAnswers, multiPart]
+      expect(rounds({ knownAnswers, names: [name] })).toEqual({
+        operation: 'single-part',
+        why: expect.stringContaining(why),
+      })
+    })
+
+    it('go one by one where the trial failed, or there is no ECB', () => {
+      const failed = known('aes-ecb-multipart', 'unavailable', 'C_EncryptUpdate CKR_X')
+      const knownAnswers = [...GOOD.knownAnswers, failed]
+      expect(rounds({ knownAnswers, names: softHsm })).toEqual({
+        operation: 'single-part',
+        why: 'the trial of multi-part failed: C_EncryptUpdate CKR_X',
+      })
+      const noEcb = [multiPart, known('aes-cbc-zero-iv', 'match')]
+      expect(rounds({ knownAnswers: noEcb, names: softHsm })).toEqual({
+        operation: 'single-part',
+        why: 'one block in each call',
+      })
+      expect(rounds({ knownAnswers: [multiPart] }).operation).toBeNull()
+    })
+
+    it('a vendor that forbids outweighs one that allows', () => {
+      expect(multiPartPolicy(['SoftHSM']).allowed).toBe(true)
+      expect(multiPartPolicy(['SoftHSM', 'Luna K7']).allowed).toBe(false)
+    })
   })
 
   it('says so when nothing could be compared because the token takes no keys', () => {

@@ -73,11 +73,12 @@ const spec = () => ({ role: 'fpe', label: 'pan', id: new Uint8Array(randomBytes(
 /** Generates an fpe key on a module that makes of templates what `mangle` says. */
 function generate(cryptoki: Cryptoki, allowWaivers = true) {
   const wanted = { ...spec(), allowWaivers }
-  return create(place(cryptoki), new Map(), {
+  const where = place(cryptoki)
+  return create(where, new Map(), {
     way: 'generate fpe token',
     spec: wanted,
     identity: { ...secretIdentity(wanted), VALUE_LEN: 32 },
-    attributes: secretAttributes(wanted, undefined),
+    attributes: secretAttributes(where, wanted, undefined),
     make: (template) => [cryptoki.generateKey(session, mechanism(AES_KEY_GEN), template)],
   })
 }

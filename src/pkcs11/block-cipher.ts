@@ -1,0 +1,127 @@
+/**
+ * The `BlockCipher` port over an AES key on a token. The work is done on another thread, in a session that it
+ * has to itself; after an error of the module, or when a recovery stops it, it starts again from its inputs.
+ */
+import { FpeError, TokenError } from '../errors.ts'
+import type { NativeCipherOptions } from '../feistel-addon.ts'
+import type { BlockCipher, FeistelBatch } from '../ports.ts'
+import { checkInteger, refuse } from './arguments.ts'
+import { AES_BLOCK } from './block-mechanism.ts'
+import type { BlockRoute, ChooseRoute } from './block-route.ts'
+import type { Place } from './connection.ts'
+import type { ObjectHandle } from './cryptoki.ts'
+import { Interrupted } from './jobs.ts'
+import type { Job, StartJob } from './jobs.ts'
+import type { BlockCipherOptions, BlockOperation } from './types.ts'
+
+/**
+ * A key object whose label ends so holds REVB(K), the bytes of K in reverse order: FF3-1 runs AES under REVB(K)
+ * (SP 800-38G §5.2), and a key that never leaves its token cannot be reversed there any more.
+ */
+export const REVERSED_KEY_SUFFIX = '-revb'
+
+/** What a block cipher needs of its key. */
+export interface BlockKey {
+  readonly label: string
+  readonly route: ChooseRoute
+  run<T>(work: (place: Place, key: ObjectHandle, start: StartJob) => Promise<T>): Promise<T>
+}
+
+const CHUNK_BLOCKS = 1_024
+const MAX_CHUNK_BLOCKS = 65_536
+const OPERATIONS: readonly BlockOperation[] = ['auto', 'single-part', 'multi-part']
+
+function checkOperation(operation: BlockOperation): BlockOperation {
+  if (OPERATIONS.includes(operation)) return operation
+  return refuse('blockCipher: operation', OPERATIONS.join(', '), typeof operation)
+}
+
+/** What a job is begun with. */
+interface Site {
+  readonly place: Place
+  readonly key: ObjectHandle
+  readonly route: BlockRoute
+  readonly how: NativeCipherOptions
+}
+
+const aborted = (): FpeError => new FpeError('ABORTED', 'the signal ended the operation')
+
+const invalidSymbol = (index: number): FpeError =>
+  new FpeError('SYMBOL_INVALID', 'a symbol is not in the alphabet', {
+    where: `record ${index}`,
+    expected: 'symbols of the alphabet only',
+    index,
+  })
+
+/** The job of one batch of rounds. */
+function feistelJob(
+  { place, key, route, how }: Site,
+  batch: FeistelBatch,
+  cancel: Int32Array,
+): Job<void> {
+  const { groups, signal } = batch
+  const native = {
+    ff3_1: batch.method === 'FF3-1',
+    decrypt: batch.direction === 'decrypt',
+    groups,
+  }
+  const unwanted = () => signal?.aborted === true
+  return {
+    stop: () => void Atomics.store(cancel, 0, 1),
+    async start() {
+      Atomics.store(cancel, 0, 0)
+      if (unwanted()) throw aborted()
+      const { cryptoki, session } = place
+      const outcome = await cryptoki.feistel(session, route.mechanism, key, how, native, cancel)
+      if (outcome.aborted) throw unwanted() ? aborted() : new Interrupted()
+      if (outcome.invalid >= 0) throw invalidSymbol(outcome.invalid)
+    },
+  }
+}
+
+/** @throws TokenError ARGUMENT_INVALID. */
+export function blockCipher(source: BlockKey, options: BlockCipherOptions = {}): BlockCipher {
+  const { operation: wanted = 'auto', chunkBlocks: most = CHUNK_BLOCKS } = options
+  const operation = checkOperation(wanted)
+  const chunkBlocks = checkInteger(most, 'blockCipher: chunkBlocks', 1, MAX_CHUNK_BLOCKS)
+
+  const run = (job: (site: Site) => Job<void>): Promise<void> =>
+    source.run((place, key, start) => {
+      const route = source.route(place, key, operation)
+      const { multiPart, singleBlocks } = route
+      return start(job({ place, key, route, how: { multiPart, singleBlocks, chunkBlocks } }))
+    })
+
+  return {
+    chunkBlocks,
+    reversedKey: source.label.endsWith(REVERSED_KEY_SUFFIX),
+
+    async encryptBlocks(blocks) {
+      if (blocks.length === 0 || blocks.length % AES_BLOCK !== 0) {
+        throw new TokenError('ARGUMENT_INVALID', 'not whole AES blocks', {
+          where: 'encryptBlocks',
+          expected: `a positive multiple of ${AES_BLOCK} bytes`,
+          got: `${blocks.length} bytes`,
+        })
+      }
+      const output = new Uint8Array(blocks.length)
+      await run(({ place: { cryptoki, session }, key, route, how }) => ({
+        start: () => cryptoki.encryptBlocks(session, route.mechanism, key, how, blocks, output),
+        // Over in a moment: nothing to cancel.
+        stop: () => undefined,
+      }))
+      return output
+    },
+
+    async feistel(batch) {
+      const cancel = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+      const stop = () => void Atomics.store(cancel, 0, 1)
+      batch.signal?.addEventListener('abort', stop)
+      try {
+        await run((site) => feistelJob(site, batch, cancel))
+      } finally {
+        batch.signal?.removeEventListener('abort', stop)
+      }
+    },
+  }
+}
