@@ -13,6 +13,7 @@ export { type KeyVersion, KeyVersions, type KeyVersionsOptions } from './key-ver
 export { pan, type PanOptions } from './pan.ts'
 export { type Cost, costOf } from './parameters.ts'
 export { phone, type PhoneOptions } from './phone.ts'
+export { softwareAes, type SoftwareAesOptions } from './software-aes.ts'
 export { ssn, type SsnOptions } from './ssn.ts'
 export { template, type TemplateOptions, type TemplatePart } from './template.ts'
 export { text, type TextOptions } from './text.ts'
