@@ -4,7 +4,7 @@
  */
 import { FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
-import { type Setting, checkText, checkValue, setting } from './domain.ts'
+import { type Setting, checkText, checkValue, ownTweak, setting } from './domain.ts'
 import { checkKey } from './engine.ts'
 import { runPacked, runStrings } from './many.ts'
 import { enqueue } from './queue.ts'
@@ -42,15 +42,16 @@ function build(
     numerals: Uint16Array,
     tweak: Uint8Array,
   ): Promise<Uint16Array> =>
-    enqueue(cipher, method, direction, { radix: alphabet.radix, numerals, tweak: tweak.slice() })
+    enqueue(cipher, method, direction, { radix: alphabet.radix, numerals, tweak })
   const text =
     (direction: Direction) =>
     async (value: string, { tweak }: TweakOption): Promise<string> => {
       checkDirection(direction)
       checkText(value)
+      const own = ownTweak(tweak)
       const numerals = alphabet.encode(value)
-      checkValue(use, numerals.length, tweak)
-      const result = await run(direction, numerals, tweak)
+      checkValue(use, numerals.length, own)
+      const result = await run(direction, numerals, own)
       const answer = alphabet.decode(result)
       result.fill(0)
       return answer
@@ -59,7 +60,8 @@ function build(
     (direction: Direction): FpeCipher['encryptNumerals'] =>
     async (numerals, { tweak }) => {
       checkDirection(direction)
-      return run(direction, checkedNumerals(use, numerals, tweak), tweak)
+      const own = ownTweak(tweak)
+      return run(direction, checkedNumerals(use, numerals, own), own)
     }
   const many =
     (direction: Direction): FpeCipher['encryptMany'] =>

@@ -49,19 +49,29 @@ export function setting(cipher: BlockCipher, method: Method, options: Ff1Options
   return { cipher, method, alphabet, floor, ...limits, ascii: asciiOf(alphabet) }
 }
 
-/** @throws FpeError LENGTH_INVALID, DOMAIN_TOO_SMALL, TWEAK_INVALID */
-export function checkValue(
-  { method, alphabet, floor, minLength: shortest, maxLength: longest }: Setting,
-  length: number,
-  tweak: unknown,
-): asserts tweak is Uint8Array {
+/** @throws FpeError TWEAK_INVALID */
+export function checkTweak(tweak: unknown): asserts tweak is Uint8Array {
   if (!(tweak instanceof Uint8Array)) {
     throw new FpeError('TWEAK_INVALID', 'a tweak is missing', {
       expected: 'bytes; an empty tweak must be said: new Uint8Array()',
     })
   }
+}
+
+/** A copy: the caller may change the bytes. (The slice of a Buffer is no copy.) @throws FpeError TWEAK_INVALID */
+export function ownTweak(tweak: unknown): Uint8Array {
+  checkTweak(tweak)
+  return new Uint8Array(tweak)
+}
+
+/** @throws FpeError LENGTH_INVALID, DOMAIN_TOO_SMALL, TWEAK_INVALID */
+export function checkValue(
+  { method, alphabet, floor, minLength: shortest, maxLength: longest }: Setting,
+  length: number,
+  tweak: Uint8Array,
+): void {
   const tweakFits = method === 'FF1' ? tweak.length <= MAX_TWEAK : tweak.length === FF3_1_TWEAK
-  if (length < shortest || length > longest || !tweakFits) {
+  if (!(length >= shortest && length <= longest && tweakFits)) {
     checkShape(method, alphabet.radix, length, tweak.length, floor)
   }
 }

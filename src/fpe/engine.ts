@@ -126,44 +126,43 @@ export interface SliceOptions {
 }
 
 /**
- * Splits `total` values of about `symbols` symbols each into batches, two on their way at a time; other work of
- * the process gets a turn between them. The first failure ends it, once the batches on their way are done.
- * @throws FpeError ABORTED; what `run` throws.
+ * Splits `total` values into batches, two on their way at a time; `sizeOf` tells the symbols of a value and may refuse
+ * it. Other work of the process gets a turn between batches. The first failure ends it, once the batches on their way are done.
+ * @throws FpeError ABORTED; what `sizeOf` and `run` throw.
  */
 export async function inSlices(
   total: number,
-  symbols: number,
+  sizeOf: (at: number) => number,
   run: (from: number, to: number) => Promise<void>,
   { signal, onProgress }: SliceOptions,
 ): Promise<void> {
-  checkAborted(signal)
-  const step = Math.max(1, Math.min(SLICE, Math.floor(SLICE_SYMBOLS / Math.max(1, symbols))))
-  if (total <= step) {
-    if (total > 0) await run(0, total)
-    onProgress?.(total, total)
-    return
-  }
   let next = 0
   let done = 0
   let failed = false
+  const take = (): [number, number] => {
+    const from = next
+    const end = Math.min(total, from + SLICE)
+    for (let symbols = 0; next < end && symbols < SLICE_SYMBOLS; next++) symbols += sizeOf(next)
+    return [from, next]
+  }
   const worker = async (): Promise<void> => {
-    while (next < total && !failed) {
-      const from = next
-      const to = Math.min(total, from + step)
-      next = to
-      try {
+    try {
+      do {
         checkAborted(signal)
-        await run(from, to)
+        const [from, to] = take()
+        if (from > 0) await breathe()
+        if (to > from) await run(from, to)
         done += to - from
         onProgress?.(done, total)
-      } catch (error) {
-        failed = true
-        throw error
-      }
-      await breathe()
+      } while (next < total && !failed)
+    } catch (error) {
+      failed = true
+      throw error
     }
   }
-  const outcomes = await Promise.allSettled(Array.from({ length: IN_FLIGHT }, worker))
+  const workers = [worker()]
+  while (workers.length < IN_FLIGHT && next < total) workers.push(worker())
+  const outcomes = await Promise.allSettled(workers)
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason as Error
 }
 
@@ -200,7 +199,9 @@ const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
 /** A copy of tweaks of one length as a group wants them: one, where all are equal. */
 export function joinTweaks(tweaks: readonly Uint8Array[]): Uint8Array {
   const [first = new Uint8Array()] = tweaks
-  return tweaks.every((tweak) => sameBytes(tweak, first)) ? first.slice() : concat(...tweaks)
+  return tweaks.every((tweak) => sameBytes(tweak, first))
+    ? new Uint8Array(first)
+    : concat(...tweaks)
 }
 
 /** Copies the records of one shape together. */
@@ -264,12 +265,12 @@ export const runRecords: RunRecords = async (
 ) => {
   checkKey(cipher, method)
   const results = new Array<Uint16Array>(records.length)
-  const longest = records.reduce((max, { numerals }) => Math.max(max, numerals.length), 0)
+  const sizeOf = (at: number): number => records[at]?.numerals.length ?? 0
   const run = async (from: number, to: number): Promise<void> => {
     const slice = records.slice(from, to)
     const encrypted = await runSlice(cipher, method, direction, slice, from, signal)
     for (const [i, result] of encrypted.entries()) results[from + i] = result
   }
-  await inSlices(records.length, longest, run, { signal })
+  await inSlices(records.length, sizeOf, run, { signal })
   return results
 }

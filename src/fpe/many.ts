@@ -6,7 +6,7 @@
 import { wipe } from '../bytes.ts'
 import { FpeError } from '../errors.ts'
 import { type Ascii, type CharacterGroup, runCharacters } from './ascii.ts'
-import { type Setting, checkText, checkValue } from './domain.ts'
+import { type Setting, checkText, checkTweak, checkValue, ownTweak } from './domain.ts'
 import { inSlices, joinTweaks, numeralArray, runGroups, withIndex } from './engine.ts'
 import { type Shape, shapeOf } from './parameters.ts'
 import type { Direction, ManyOptions, PackedOptions } from './types.ts'
@@ -35,8 +35,9 @@ function bucketsOf(
   from: number,
 ): Bucket[] {
   const { method, alphabet } = setting
-  const shape = (length: number, one: Uint8Array | undefined, at: number): Shape => {
+  const shape = (length: number, one: unknown, at: number): Shape => {
     try {
+      checkTweak(one)
       checkValue(setting, length, one)
       return shapeOf(method, alphabet.radix, length, one.length)
     } catch (error) {
@@ -192,31 +193,34 @@ export async function runStrings(
   values: readonly string[],
   options: ManyOptions,
 ): Promise<string[]> {
-  const { tweak } = options
-  if (!(tweak instanceof Uint8Array) && tweak.length !== values.length) {
+  // Copies: the caller may change an array while the key works.
+  const tweak = Array.isArray(options.tweak)
+    ? (options.tweak.slice() as Uint8Array[])
+    : ownTweak(options.tweak)
+  if (Array.isArray(tweak) && tweak.length !== values.length) {
     throw new FpeError('TWEAK_INVALID', 'there are not as many tweaks as values', {
       expected: `one tweak, or ${values.length} tweaks`,
       got: `${tweak.length} tweaks`,
     })
   }
-  // Copies: the caller may change an array while the key works.
-  const own = { ...options, tweak: tweak.slice() }
+  const own = { ...options, tweak }
   const copy = values.slice()
   const results = new Array<string>(copy.length)
   const put: Put = (at, value) => {
     results[at] = value
   }
-  const longest = copy.reduce((max, value, at) => {
+  const sizeOf = (at: number): number => {
+    const value: unknown = copy[at]
     checkText(value, at)
-    return Math.max(max, value.length)
-  }, 0)
+    return value.length
+  }
   const run = (from: number, to: number): Promise<void> => {
     const slice = copy.slice(from, to)
     return setting.ascii === undefined
       ? runTextSlice(setting, direction, slice, from, own, put)
       : runAsciiSlice(setting, setting.ascii, direction, slice, from, own, put)
   }
-  await inSlices(copy.length, longest, run, options)
+  await inSlices(copy.length, sizeOf, run, options)
   return results
 }
 
@@ -234,7 +238,7 @@ export async function runPacked(
       hint: 'use the form for strings',
     })
   }
-  const tweaks = options.tweak.slice()
+  const tweaks = ownTweak(options.tweak)
   checkValue(setting, length, tweaks)
   const shape = shapeOf(method, alphabet.radix, length, tweaks.length)
   if (records.length % length !== 0) {
@@ -244,7 +248,7 @@ export async function runPacked(
     })
   }
   // A copy: the caller may change or detach the buffer while the key works.
-  const source = records.slice()
+  const source = new Uint8Array(records)
   const results = new Uint8Array(source.length)
   const run = async (from: number, to: number): Promise<void> => {
     const input = source.subarray(from * length, to * length)
@@ -259,7 +263,7 @@ export async function runPacked(
     }
   }
   try {
-    await inSlices(source.length / length, length, run, options)
+    await inSlices(source.length / length, () => length, run, options)
     return results
   } catch (error) {
     wipe(results)

@@ -144,7 +144,7 @@ export function checkShape(
     })
   }
   const longest = maxLength(method, radix)
-  if (length < 2 || length > longest) {
+  if (!Number.isInteger(length) || length < 2 || length > longest) {
     throw new FpeError('LENGTH_INVALID', `${method} does not take values of this length`, {
       expected: `2 to ${longest} symbols of radix ${radix}`,
       got: `${length} symbols`,

@@ -7,8 +7,8 @@ import type { BlockCipher } from '../../src/ports.ts'
 export interface CountingAes extends BlockCipher {
   /** Lengths of the calls so far, in blocks. */
   readonly calls: number[]
-  /** The next call fails with this. */
-  fail: Error | undefined
+  /** Runs before each call; the call fails with what it throws. `call` counts from 0. */
+  onCall: ((call: number) => void) | undefined
 }
 
 /** ECB carries no state, so one operation serves all calls. */
@@ -21,14 +21,12 @@ export function countingAes(
   const aes = createCipheriv(`aes-${bytes.length * 8}-ecb`, bytes, null).setAutoPadding(false)
   return {
     calls: [],
-    fail: undefined,
+    onCall: undefined,
     ...(chunkBlocks !== undefined && { chunkBlocks }),
     ...(reversed && { reversedKey: true }),
-    encryptBlocks(blocks) {
+    async encryptBlocks(blocks) {
       this.calls.push(blocks.length / 16)
-      const { fail } = this
-      this.fail = undefined
-      if (fail !== undefined) return Promise.reject(fail)
+      this.onCall?.(this.calls.length - 1)
       return Promise.resolve(new Uint8Array(aes.update(blocks)))
     },
   }
