@@ -114,6 +114,7 @@ export function blockCipher(source: BlockKey, options: BlockCipherOptions = {}):
     },
 
     async feistel(batch) {
+      if (batch.signal?.aborted === true) throw aborted()
       const cancel = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
       const stop = () => void Atomics.store(cancel, 0, 1)
       batch.signal?.addEventListener('abort', stop)

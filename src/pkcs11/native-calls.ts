@@ -23,6 +23,7 @@ import {
   dataBuffer,
   handleBuffer,
   paddedLabel,
+  refuse,
   slotBuffer,
   userNumber,
 } from './arguments.ts'
@@ -232,7 +233,14 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
     begin: (addon: FeistelAddon, id: number) => Promise<NativeOutcome>,
   ): Promise<NativeOutcome> {
     const { addon, id } = this.open()
-    const outcome = await begin(addon, id)
+    let outcome: NativeOutcome
+    try {
+      outcome = await begin(addon, id)
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      // Says which argument is wrong, and holds none of them.
+      return refuse('C_Encrypt batch', 'what BlockCipher asks for', error.message)
+    }
     assertOk(outcome.fn, outcome.rv)
     return outcome
   }

@@ -43,6 +43,7 @@ export type KeyForm = 'locked' | 'birth'
 /** What to create. */
 export interface KeySpec {
   readonly role: KeyRole
+  /** One that ends in `-revb` says that the key's bytes are in reverse order, as FF3-1 wants them. */
   readonly label: string
   /** CKA_ID. */
   readonly id: Uint8Array

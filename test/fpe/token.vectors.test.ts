@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { FpeError } from '../../src/errors.ts'
+import { FpeError, Pkcs11Error } from '../../src/errors.ts'
 import type { BlockCipher } from '../../src/ports.ts'
-import { runRecords } from '../../src/fpe/index.ts'
+import { alphabet as alphabetOf, ff1, radixAlphabet, runRecords } from '../../src/fpe/index.ts'
 import type { Direction } from '../../src/fpe/index.ts'
 import { loadModule, REVERSED_KEY_SUFFIX } from '../../src/pkcs11/index.ts'
 import type { Hsm, Token } from '../../src/pkcs11/index.ts'
@@ -14,7 +14,7 @@ import { keyImport } from '../pkcs11/imported-key.ts'
 import type { KeyImport } from '../pkcs11/imported-key.ts'
 import { eachModule } from '../tokens.ts'
 import type { ModuleUnderTest } from '../tokens.ts'
-import { vectorSets } from './vector-sets.ts'
+import { invalidCases, vectorSets } from './vector-sets.ts'
 import type { Vector } from './vector-sets.ts'
 
 /** The same key without native rounds. */
@@ -78,6 +78,48 @@ eachModule((_name, start) => {
       }
       expect(checked).toBe(vectors)
     })
+  })
+
+  test('every invalid case of Wycheproof is refused by a typed error, the token unasked', async () => {
+    const key = await imports.key(new Uint8Array(16).fill(1))
+    const cipher = key.blockCipher()
+    const asked: number[] = []
+    const watched: BlockCipher = {
+      encryptBlocks(blocks) {
+        asked.push(blocks.length)
+        return cipher.encryptBlocks(blocks)
+      },
+    }
+    const accepted: string[] = []
+    const cases = invalidCases()
+    // A key of a wrong length is refused when it is made (NSS) or when it is used (SoftHSM).
+    const lengths = cases.filter((one) => ![16, 24, 32].includes(one.key.length))
+    const others = cases.filter((one) => !lengths.includes(one))
+    for (const { name, radix, alphabet, tweak, message } of others) {
+      const set = alphabet === undefined ? radixAlphabet(radix) : alphabetOf(alphabet)
+      const fpe = ff1(watched, { alphabet: set, minDomain: 100 })
+      const work =
+        typeof message === 'string'
+          ? fpe.encrypt(message, { tweak })
+          : fpe.encryptNumerals(message, { tweak })
+      const error: unknown = await work.then(
+        () => accepted.push(name),
+        (reason: unknown) => reason,
+      )
+      expect(error).toBeInstanceOf(FpeError)
+    }
+    expect(accepted).toEqual([])
+    expect(asked).toEqual([])
+    expect(others.length).toBeGreaterThan(300)
+    const wrong = new Set(lengths.map((one) => one.key.length))
+    expect(wrong.size).toBeGreaterThan(1)
+    for (const length of wrong) {
+      const use = async () => {
+        const made = await imports.key(new Uint8Array(length).fill(2))
+        return made.blockCipher().encryptBlocks(new Uint8Array(16))
+      }
+      await expect(use()).rejects.toBeInstanceOf(Pkcs11Error)
+    }
   })
 
   test('FF3-1 under a key without the mark is refused', async () => {

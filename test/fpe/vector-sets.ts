@@ -58,21 +58,28 @@ function acvp(path: string, method: Vector['method']): Vector[] {
   )
 }
 
-/** Without the cases marked invalid. */
-function wycheproof(path: string): Vector[] {
-  const { testGroups } = read(path) as {
-    testGroups: {
-      alphabet?: string
-      radix: number
-      tests: {
-        key: string
-        tweak: string
-        msg: string | number[]
-        ct: string | number[]
-        result: 'valid' | 'invalid'
-      }[]
+interface Wycheproof {
+  readonly testGroups: {
+    readonly alphabet?: string
+    readonly radix: number
+    readonly tests: {
+      readonly tcId: number
+      readonly key: string
+      readonly tweak: string
+      readonly msg: string | number[]
+      readonly ct: string | number[]
+      readonly result: 'valid' | 'invalid'
     }[]
-  }
+  }[]
+}
+
+const WYCHEPROOF = ['base36', 'base64', 'radix10', 'radix256'] as const
+
+const wycheproofFile = (name: (typeof WYCHEPROOF)[number]): Wycheproof =>
+  read(`wycheproof/aes_ff1_${name}_test.json`) as Wycheproof
+
+/** Without the cases marked invalid. */
+function wycheproof({ testGroups }: Wycheproof): Vector[] {
   return testGroups.flatMap(({ alphabet = '', radix, tests }) => {
     const numerals = (value: string | number[]) =>
       typeof value === 'string' ? numeralsOf(value, alphabet) : Uint16Array.from(value)
@@ -100,7 +107,29 @@ export const vectorSets = (): VectorSet[] => [
   set('NIST FF1', nist()),
   set('ACVP FF1', acvp('acvp/ff1.json', 'FF1')),
   set('ACVP FF3-1', acvp('acvp/ff3-1.json', 'FF3-1')),
-  ...['base36', 'base64', 'radix10', 'radix256'].map((file) =>
-    set(`Wycheproof FF1 ${file}`, wycheproof(`wycheproof/aes_ff1_${file}_test.json`)),
-  ),
+  ...WYCHEPROOF.map((name) => set(`Wycheproof FF1 ${name}`, wycheproof(wycheproofFile(name)))),
 ]
+
+/** A case of Wycheproof that must be refused. */
+export interface InvalidCase {
+  readonly name: string
+  readonly key: Uint8Array
+  readonly radix: number
+  /** Of the cases that are text. */
+  readonly alphabet: string | undefined
+  readonly tweak: Uint8Array
+  readonly message: string | readonly number[]
+}
+
+export const invalidCases = (): InvalidCase[] =>
+  WYCHEPROOF.flatMap((file) =>
+    wycheproofFile(file).testGroups.flatMap(({ alphabet, radix, tests }) =>
+      tests
+        .filter(({ result }) => result === 'invalid')
+        .map(({ tcId, key, tweak, msg }) => ({
+          ...{ name: `${file} ${tcId}`, radix, alphabet, message: msg },
+          key: fromHex(key),
+          tweak: fromHex(tweak),
+        })),
+    ),
+  )

@@ -174,6 +174,30 @@ eachModule((name, start) => {
       expect(made).toEqual([0, 0, 0, 0])
     })
 
+    test('a batch that is malformed is refused before the token is asked', async () => {
+      const cipher = key.blockCipher()
+      const good = await panGroup(cipher, pans(3))
+      const bad = [
+        { radix: 1 },
+        { count: 4 },
+        { output: new Uint8Array(3) },
+        { output: good.input },
+        { tweaks: new Uint8Array(3) },
+        { prefix: new Uint8Array(15) },
+      ]
+      const made = await calls(cipher, async () => {
+        for (const change of bad) {
+          const groups = [{ ...good, ...change }]
+          const refused = cipher.feistel!({ method: 'FF1', direction: 'encrypt', groups })
+          await expect(refused).rejects.toMatchObject({
+            name: 'TokenError',
+            code: 'ARGUMENT_INVALID',
+          })
+        }
+      })
+      expect(made).toEqual([0, 0, 0, 0])
+    })
+
     test('an aborted signal: ABORTED at once, or between two calls; the key works afterwards', async () => {
       const cipher = key.blockCipher()
       const input = pans(400_000)
