@@ -8,7 +8,13 @@ import { type WalkRecord, walkRecords } from './cycle-walk.ts'
 import { runRecords } from './engine.ts'
 import type { Format, Parsed } from './format.ts'
 import type { KeyVersions, UsableVersion } from './key-versions.ts'
-import { DEFAULT_DOMAIN, STANDARD_DOMAIN, checkShape } from './parameters.ts'
+import {
+  DEFAULT_DOMAIN,
+  FF3_1_TWEAK,
+  MAX_TWEAK,
+  STANDARD_DOMAIN,
+  checkShape,
+} from './parameters.ts'
 import { tweakHead, tweakOf } from './tweak.ts'
 import type { Column, Direction, EachOptions, Method } from './types.ts'
 
@@ -52,6 +58,19 @@ function placed(error: FpeError, column: string, index?: number): FpeError {
   })
 }
 
+/** @throws ConfigError. */
+function checkExplicit(tweak: Uint8Array | undefined, method: Method, where: string): void {
+  const [least, most] = method === 'FF1' ? [0, MAX_TWEAK] : [FF3_1_TWEAK, FF3_1_TWEAK]
+  if (tweak === undefined || tweak.length < least || tweak.length > most) {
+    throw new ConfigError(`${method} cannot be used with this tweak`, {
+      where,
+      expected: method === 'FF1' ? `at most ${most} bytes` : `an explicit tweak of ${most} bytes`,
+      got: tweak === undefined ? 'none' : `${tweak.length} bytes`,
+      ...(method === 'FF3-1' && { hint: 'the tweak the data was made with' }),
+    })
+  }
+}
+
 class FormatColumn implements Column {
   readonly name: string
   readonly currentVersion: number
@@ -83,18 +102,12 @@ class FormatColumn implements Column {
     }
     this.#tweaks = new Map(
       Array.from(keys, (version) => {
-        const bytes = version.tweak ?? tweak
-        if (bytes === undefined && version.method === 'FF3-1') {
-          throw new ConfigError('FF3-1 needs an explicit tweak of 7 bytes', {
-            where: `${where}, version ${version.number}`,
-            hint: 'the tweak the data was made with',
-          })
+        const explicit = version.tweak ?? tweak
+        if (explicit !== undefined || version.method === 'FF3-1') {
+          checkExplicit(explicit, version.method, `${where}, version ${version.number}`)
         }
-        const whole = bytes !== undefined
-        return [
-          version.number,
-          { whole, bytes: bytes ?? tweakHead({ tenant, field: name }, version.number) },
-        ]
+        const bytes = explicit ?? tweakHead({ tenant, field: name }, version.number)
+        return [version.number, { bytes, whole: explicit !== undefined }]
       }),
     )
     this.name = name

@@ -4,7 +4,6 @@
  */
 import { ConfigError, FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
-import { FF3_1_TWEAK } from './parameters.ts'
 import type { Direction, Method } from './types.ts'
 
 /** One version of a key. */
@@ -62,13 +61,6 @@ function usable(where: string, number: number, version: KeyVersion): UsableVersi
   }
   if (!legacy && (allowNonApproved !== undefined || allowEncrypt !== undefined)) {
     throw new ConfigError('an option for FF3-1 stands at a version for FF1', { where })
-  }
-  if (legacy && tweak !== undefined && tweak.length !== FF3_1_TWEAK) {
-    throw new ConfigError('FF3-1 does not take a tweak of this length', {
-      where,
-      expected: `${FF3_1_TWEAK} bytes`,
-      got: `${tweak.length} bytes`,
-    })
   }
   return { number, cipher, method, tweak, mayEncrypt: !legacy || allowEncrypt === true }
 }

@@ -185,7 +185,7 @@ export function template(options: TemplateOptions): Format {
       // With separators when all of them stand where they would; they are no symbols, so the result is read alike.
       const grouped = separated ? formFor(text.length, true) : undefined
       const isGrouped = grouped?.separators.every(([at, code]) => text.charCodeAt(at) === code)
-      const form = isGrouped === true ? grouped : formFor(text.length, false)
+      const form = isGrouped === true ? grouped : (formFor(text.length, false) ?? grouped)
       if (form === undefined) {
         throw wrongLength(text.length, `${range} characters, separators not counted`)
       }
