@@ -9,20 +9,16 @@
  */
 import { ConfigError } from '../errors.ts'
 import {
-  type Place,
-  type Row,
   type RowFault,
   type RowFormat,
   type RowPlan,
-  type ValuePlace,
-  type VersionPlace,
+  type RowSlots,
   decodeBytes,
   emptyFault,
   encodeBytes,
-  faultyRow,
   isUtf8Text,
-  literalRow,
   parseVersion,
+  tweakFault,
   versionFault,
 } from './row.ts'
 
@@ -146,6 +142,7 @@ function scanRow(scan: Scan, text: string, at: number, last: boolean, delimiter:
 interface Columns {
   readonly count: number
   readonly values: readonly number[]
+  readonly tweaks: readonly number[]
   /** -1: not there yet, is added at the end. */
   readonly versions: readonly number[]
   /** On decryption fields from here on are key versions only and go away. */
@@ -162,6 +159,7 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
     })
   }
   const delimiterCode = delimiter.charCodeAt(0)
+  const highest = Math.max(delimiterCode, QUOTE)
   const scan: Scan = {
     starts: [],
     ends: [],
@@ -195,7 +193,8 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
         names === undefined ? Number(field) > scan.count : !names.includes(String(field))
       return absent ? -1 : fieldIndex(field, names, scan.count)
     })
-    const used = [...values, ...versions].filter((index) => index >= 0)
+    const tweaks = plan.tweakFields.map((field) => fieldIndex(field, names, scan.count))
+    const used = [...values, ...versions, ...tweaks].filter((index) => index >= 0)
     if (new Set(used).size < used.length) {
       throw new ConfigError('one field is named twice', {
         where: 'columns',
@@ -204,7 +203,7 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
     }
     let keep = scan.count
     while (plan.task === 'decrypt' && versions.includes(keep - 1)) keep -= 1
-    return { count: scan.count, values, versions, keep }
+    return { count: scan.count, values, tweaks, versions, keep }
   }
 
   /** The header with the version columns added or taken away. */
@@ -216,84 +215,98 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
     return text.slice(at, bodyEnd) + added.join('') + text.slice(scan.bodyEnd, scan.end)
   }
 
-  const valueAt = (text: string, index: number): ValuePlace => {
-    const start = scan.starts[index] ?? 0
-    const end = scan.ends[index] ?? 0
-    const raw = content(text, start, end)
-    return { start, end, value: raw === '' ? undefined : decodeBytes(raw) }
-  }
-
-  const versionAt = (text: string, index: number, keep: number): VersionPlace & { raw: string } => {
+  /** Fills the slots of a version field; its fault, if any. */
+  const readVersion = (row: RowSlots, text: string, v: number, known: Columns) => {
+    const slot = plan.fields.length + v
+    const index = known.versions[v] ?? -1
     if (index < 0) {
-      const at = { start: scan.bodyEnd, end: scan.bodyEnd }
-      return { ...at, version: undefined, raw: '', before: delimiter, none: delimiter }
+      row.starts[slot] = row.ends[slot] = scan.bodyEnd
+      row.versions[v] = undefined
+      row.before[v] = row.none[v] = delimiter
+      return undefined
     }
     const [start = 0, end = 0] = [scan.starts[index], scan.ends[index]]
     const inside = quoted(text, start) ? 1 : 0
     const raw = text.slice(start + inside, end - inside)
-    const version = parseVersion(raw)
-    const none = plan.task === 'rewrap' ? raw : ''
-    if (index < keep) {
-      return { start: start + inside, end: end - inside, version, raw, before: '', none }
-    }
-    // The delimiter before it goes too.
-    return { start: scan.ends[index - 1] ?? 0, end, version, raw, before: '', none: '' }
+    const goes = index >= known.keep
+    row.versions[v] = parseVersion(raw)
+    row.before[v] = ''
+    row.none[v] = plan.task === 'rewrap' ? raw : ''
+    // The delimiter before a version that goes away goes too.
+    row.starts[slot] = goes ? (scan.ends[index - 1] ?? 0) : start + inside
+    row.ends[slot] = goes ? end : end - inside
+    return versionFault(plan.task, plan.versionFields[v] ?? '', raw === '', row.versions[v])
   }
 
-  const rowOf = (text: string, place: Place, known: Columns): Row => {
-    const values: ValuePlace[] = []
-    for (const [i, index] of known.values.entries()) {
-      const value = valueAt(text, index)
-      if (value.value === undefined && !plan.keepEmpty) {
-        return faultyRow(place, scan.lines, emptyFault(plan.fields[i] ?? '', 'an empty field'))
-      }
-      values.push(value)
+  const readFields = (row: RowSlots, text: string, known: Columns): RowFault | undefined => {
+    for (let i = 0; i < known.values.length; i += 1) {
+      const index = known.values[i] ?? 0
+      const [start = 0, end = 0] = [scan.starts[index], scan.ends[index]]
+      const raw = content(text, start, end)
+      if (raw === '' && !plan.keepEmpty) return emptyFault(plan.fields[i] ?? '', 'an empty field')
+      row.values[i] = raw === '' ? undefined : decodeBytes(raw)
+      row.starts[i] = start
+      row.ends[i] = end
     }
-    const versions: VersionPlace[] = []
-    for (const [i, index] of known.versions.entries()) {
-      const found = versionAt(text, index, known.keep)
-      const name = plan.versionFields[i] ?? ''
-      const fault = versionFault(plan.task, name, found.raw === '', found.version)
-      if (fault !== undefined) return faultyRow(place, scan.lines, fault)
-      versions.push(found)
+    for (let t = 0; t < known.tweaks.length; t += 1) {
+      const index = known.tweaks[t] ?? 0
+      const raw = content(text, scan.starts[index] ?? 0, scan.ends[index] ?? 0)
+      if (raw === '') return tweakFault(plan.tweakFields[t] ?? '')
+      row.tweaks[t] = decodeBytes(raw)
     }
-    return { start: place.start, end: place.end, lines: scan.lines, values, versions }
+    for (let v = 0; v < known.versions.length; v += 1) {
+      const fault = readVersion(row, text, v, known)
+      if (fault !== undefined) return fault
+    }
+    return undefined
+  }
+
+  const checkHeader = (text: string): void => {
+    const fault = scan.fault ?? (isUtf8Text(text) ? undefined : { message: 'not UTF-8' })
+    if (fault === undefined) return
+    throw new ConfigError(`the header cannot be read: ${fault.message}`, {
+      where: 'line 1',
+      expected: fault.expected ?? 'UTF-8',
+      hint: 'is this a CSV file with a header?',
+    })
   }
 
   return {
-    next(text, at, last) {
-      if (!scanRow(scan, text, at, last, delimiterCode)) return undefined
-      const place = { start: at, end: scan.end }
+    next(row, text, at, last) {
+      if (!scanRow(scan, text, at, last, delimiterCode)) return false
+      row.end = scan.end
+      row.lines = scan.lines
+      row.literal = undefined
+      row.fault = scan.fault
       if (columns === undefined) {
-        if (header) {
-          const fault =
-            scan.fault ??
-            (isUtf8Text(text.slice(at, scan.end)) ? undefined : { message: 'not UTF-8' })
-          if (fault !== undefined) {
-            throw new ConfigError(`the header cannot be read: ${fault.message}`, {
-              where: 'line 1',
-              expected: fault.expected ?? 'UTF-8',
-              hint: 'is this a CSV file with a header?',
-            })
-          }
-        }
+        if (header) checkHeader(text.slice(at, scan.end))
         columns = resolve(text)
-        if (header) return literalRow(place, scan.lines, headerText(text, at, columns))
+        if (header) {
+          row.literal = headerText(text, at, columns)
+          return true
+        }
       }
       if (scan.bodyEnd === at && columns.count > 1) {
-        return literalRow(place, 1, text.slice(at, scan.end))
-      }
-      if (scan.fault !== undefined) return faultyRow(place, scan.lines, scan.fault)
-      if (scan.count !== columns.count) {
-        return faultyRow(place, scan.lines, {
+        row.literal = text.slice(at, scan.end)
+      } else if (scan.count !== columns.count) {
+        row.fault ??= {
           message: 'a wrong number of fields',
           expected: `${columns.count}, as in the first row`,
           got: String(scan.count),
-        })
+        }
+      } else {
+        row.fault ??= readFields(row, text, columns)
       }
-      return rowOf(text, place, columns)
+      return true
     },
-    spell: (value, text, { start }) => spelled(encodeBytes(value), quoted(text, start)),
+    spell(value, text, start) {
+      if (quoted(text, start)) return `"${encodeBytes(value).replaceAll('"', '""')}"`
+      for (let i = 0; i < value.length; i += 1) {
+        const code = value.charCodeAt(i)
+        if (code <= highest || code > 0x7e) return spelled(encodeBytes(value), false)
+      }
+      return value
+    },
   }
 }
 

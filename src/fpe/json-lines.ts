@@ -10,19 +10,16 @@ import { type JSONScanner, createScanner } from 'jsonc-parser'
 
 import { type PathNode, pathTree } from './json-path.ts'
 import {
-  type Place,
-  type Row,
   type RowFault,
   type RowFormat,
   type RowPlan,
-  type ValuePlace,
-  type VersionPlace,
+  type RowSlots,
   decodeBytes,
   emptyFault,
   encodeBytes,
-  faultyRow,
-  literalRow,
   parseVersion,
+  rowSlots,
+  tweakFault,
   versionFault,
 } from './row.ts'
 
@@ -51,192 +48,202 @@ const KINDS: Readonly<Record<number, string>> = {
 /** Text of a string token, escapes resolved. Equal keys may be spelled in many ways. */
 function stringOf(token: string): string {
   const inside = token.slice(1, -1)
-  return /^[^\\\u0080-\u00ff]*$/.test(inside) ? inside : (JSON.parse(decodeBytes(token)) as string)
+  return /[\\\u0080-\u00ff]/.test(inside) ? (JSON.parse(decodeBytes(token)) as string) : inside
 }
 
-/** What is found in one line. */
-interface Found {
-  readonly values: (ValuePlace | undefined)[]
-  readonly versions: (VersionPlace | undefined)[]
-  fault: RowFault | undefined
-}
-
-/** One member of an object on the way. */
-interface Member {
-  readonly node: PathNode | undefined
+/** A version member that was met, and the end of the member before it. */
+interface VersionMember {
+  readonly node: PathNode
   readonly start: number
   readonly end: number
+  readonly previousEnd: number
 }
 
-/** Reads one valid line. Offsets count from `base`. */
-class LineReader {
-  readonly #scanner: JSONScanner
-  readonly #line: string
-  readonly #base: number
-  readonly #plan: RowPlan
-  readonly #found: Found
+const NO_PLAN: RowPlan = {
+  task: 'encrypt',
+  fields: [],
+  versionFields: [],
+  tweakFields: [],
+  keepEmpty: false,
+}
 
-  constructor(line: string, base: number, plan: RowPlan) {
-    this.#line = line
-    this.#base = base
+/** Finds the members of a plan in lines that are known to be valid JSON. */
+class MemberFinder {
+  readonly #plan: RowPlan
+  readonly #root: PathNode
+  #text = ''
+  #scanner: JSONScanner = createScanner('', true)
+  #row = 0
+  #slots: RowSlots = rowSlots(NO_PLAN)
+  #fault: RowFault | undefined
+
+  constructor(plan: RowPlan) {
     this.#plan = plan
-    this.#scanner = createScanner(line, true)
-    this.#found = {
-      values: plan.fields.map(() => undefined),
-      versions: plan.versionFields.map(() => undefined),
-      fault: undefined,
-    }
+    this.#root = pathTree(plan)
   }
 
-  read(root: PathNode): Found {
+  /** Fills the slots from the line at `at`; places of what is not there are -1. */
+  find(slots: RowSlots, text: string, at: number): RowFault | undefined {
+    if (text !== this.#text) {
+      this.#text = text
+      this.#scanner = createScanner(text, true)
+    }
+    this.#row += 1
+    this.#slots = slots
+    this.#fault = undefined
+    slots.values.fill(undefined)
+    slots.versions.fill(undefined)
+    slots.tweaks.fill(undefined)
+    slots.starts.fill(-1)
+    slots.ends.fill(-1)
+    this.#scanner.setPosition(at)
     const token: number = this.#scanner.scan()
-    if (token === TOKEN.openBrace) this.#object(root)
+    if (token === TOKEN.openBrace) this.#object(this.#root)
     else {
-      this.#found.fault = {
+      this.#refuse({
         message: 'the line is not a JSON object',
         expected: 'an object',
         got: KINDS[token] ?? 'something else',
-      }
+      })
     }
-    return this.#found
+    return this.#fault
   }
 
   #token(): string {
     const at = this.#scanner.getTokenOffset()
-    return this.#line.slice(at, at + this.#scanner.getTokenLength())
+    return this.#text.slice(at, at + this.#scanner.getTokenLength())
   }
 
   #refuse(fault: RowFault): void {
-    this.#found.fault ??= fault
+    this.#fault ??= fault
   }
 
   /** The object whose brace was just read; ends after its closing brace. */
   #object(node: PathNode): void {
     const scanner = this.#scanner
     const opened = scanner.getPosition()
-    const members: Member[] = []
+    let [end, lastOther, versions] = [opened, -1, undefined as VersionMember[] | undefined]
     let token: number = scanner.scan()
     while (token !== TOKEN.closeBrace) {
       const child = node.children.get(stringOf(this.#token()))
+      const keyAt = scanner.getTokenOffset()
       scanner.scan() // the colon
       token = scanner.scan()
       const start = scanner.getTokenOffset()
       if (child === undefined) this.#skip(token)
-      else {
-        if (members.some((member) => member.node === child)) {
-          this.#refuse({
-            message: 'a key is there twice',
-            expected: 'one member of that name in the object',
-            hint: 'readers differ in which one they take',
-            field: child.path,
-          })
-        }
-        this.#member(child, token, start)
+      else this.#member(child, token, start)
+      const previousEnd = end
+      end = scanner.getPosition()
+      if (child?.leaf?.kind === 'version') {
+        versions = [...(versions ?? []), { node: child, start, end, previousEnd }]
+      } else {
+        lastOther = keyAt
       }
-      members.push({ node: child, start, end: scanner.getPosition() })
       token = scanner.scan()
       if (token === TOKEN.comma) token = scanner.scan()
     }
-    this.#versions(node, members, opened)
+    if (node.hasVersions) this.#versions(node, versions ?? [], lastOther, { opened, end })
   }
 
   /** The value whose first token was just read; ends after its last token. */
   #skip(first: number): void {
     if (first !== TOKEN.openBrace && first !== TOKEN.openBracket) return
     for (let depth = 1; depth > 0;) {
-      const token = this.#scanner.scan() as number
+      const token: number = this.#scanner.scan()
       if (token === TOKEN.openBrace || token === TOKEN.openBracket) depth += 1
       else if (token === TOKEN.closeBrace || token === TOKEN.closeBracket) depth -= 1
     }
   }
 
   #member(node: PathNode, token: number, start: number): void {
+    if (node.seen === this.#row) {
+      this.#refuse({
+        message: 'a key is there twice',
+        expected: 'one member of that name in the object',
+        hint: 'readers differ in which one they take',
+        field: node.path,
+      })
+    }
+    node.seen = this.#row
     const { leaf } = node
-    if (leaf === undefined) {
-      if (token === TOKEN.openBrace) {
-        this.#object(node)
-        return
-      }
-      if (token !== TOKEN.null) {
-        this.#refuse({
-          message: 'a member on the path is not an object',
-          expected: 'an object',
-          got: KINDS[token] ?? 'something else',
-          field: node.path,
-        })
-      }
-    } else if (leaf.kind === 'value') {
-      if (token === TOKEN.string) {
-        const text = this.#token()
-        const value = stringOf(text)
-        this.#found.values[leaf.index] = {
-          start: this.#base + start,
-          end: this.#base + start + text.length,
-          value: value === '' ? undefined : value,
-        }
-      } else if (token !== TOKEN.null) {
-        this.#refuse({
-          message: 'the value is not a string',
-          expected: 'a string',
-          got: KINDS[token] ?? 'something else',
-          field: node.path,
-          ...(token === TOKEN.number
-            ? {
-                hint: 'write the number in quotes: leading zeros and long numbers do not survive as numbers',
-              }
-            : {}),
-        })
-      }
-    } else if (token !== TOKEN.null) {
-      const version = token === TOKEN.number ? parseVersion(this.#token()) : undefined
-      const fault = versionFault(this.#plan.task, node.path, false, version)
-      if (fault !== undefined) this.#refuse(fault)
-      this.#found.versions[leaf.index] = {
-        start: this.#base + start,
-        end: this.#base + start,
-        version,
-        before: '',
-        none: '',
-      }
+    if (leaf === undefined && token === TOKEN.openBrace) {
+      this.#object(node)
+      return
+    }
+    if (token !== TOKEN.null) {
+      if (leaf === undefined) this.#refuse(wrongKind(node, token, 'an object'))
+      else if (leaf.kind === 'version') this.#version(node, leaf.index, token)
+      else if (leaf.kind === 'tweak') this.#tweak(node, leaf.index, token)
+      else if (token === TOKEN.string) this.#value(leaf.index, start)
+      else this.#refuse(wrongKind(node, token, 'a string'))
     }
     this.#skip(token)
   }
 
+  #value(index: number, start: number): void {
+    const { values, starts, ends } = this.#slots
+    const text = this.#token()
+    // An empty string is kept or refused like a missing one.
+    values[index] = stringOf(text) || undefined
+    starts[index] = start
+    ends[index] = start + text.length
+  }
+
+  /** A number is bound as it is spelled. */
+  #tweak(node: PathNode, index: number, token: number): void {
+    const text = this.#token()
+    if (token === TOKEN.string) this.#slots.tweaks[index] = stringOf(text)
+    else if (token === TOKEN.number) this.#slots.tweaks[index] = text
+    else this.#refuse(wrongKind(node, token, 'a string or a number'))
+  }
+
+  #version(node: PathNode, index: number, token: number): void {
+    const version = token === TOKEN.number ? parseVersion(this.#token()) : undefined
+    const fault = versionFault(this.#plan.task, node.path, false, version)
+    if (fault !== undefined) this.#refuse(fault)
+    this.#slots.versions[index] = version
+  }
+
   /** Where the versions of this object stand, are added, or go away. */
-  #versions(node: PathNode, members: readonly Member[], opened: number): void {
-    const isVersion = (member: Member): boolean => member.node?.leaf?.kind === 'version'
-    const { task } = this.#plan
-    const lastOther = members.findLastIndex((member) => !isVersion(member))
-    const place = (start: number, end: number) => ({
-      start: this.#base + start,
-      end: this.#base + end,
-    })
+  #versions(
+    node: PathNode,
+    met: readonly VersionMember[],
+    lastOther: number,
+    { opened, end }: { readonly opened: number; readonly end: number },
+  ): void {
+    const { before, none, starts, ends } = this.#slots
     for (const child of node.children.values()) {
       if (child.leaf?.kind !== 'version') continue
       const { index } = child.leaf
-      const at = members.findIndex((member) => member.node === child)
-      const member = members[at]
-      const version = this.#found.versions[index]?.version
+      const slot = this.#plan.fields.length + index
+      const member = met.find((one) => one.node === child)
+      before[index] = none[index] = ''
       if (member === undefined) {
-        const end = members.at(-1)?.end ?? opened
-        const comma = members.length === 0 ? '' : ','
-        const before = `${comma}${encodeBytes(JSON.stringify(child.key))}:`
-        this.#found.versions[index] = { ...place(end, end), version, before, none: '' }
-      } else if (task === 'decrypt' && at > lastOther) {
-        const start = members[at - 1]?.end ?? opened
-        this.#found.versions[index] = { ...place(start, member.end), version, before: '', none: '' }
-      } else {
-        const none = task === 'rewrap' ? this.#line.slice(member.start, member.end) : 'null'
-        this.#found.versions[index] = {
-          ...place(member.start, member.end),
-          version,
-          before: '',
-          none,
-        }
+        before[index] = end === opened ? child.spelled : `,${child.spelled}`
+        starts[slot] = ends[slot] = end
+        continue
       }
+      const goes = this.#plan.task === 'decrypt' && member.start > lastOther
+      starts[slot] = goes ? member.previousEnd : member.start
+      ends[slot] = member.end
+      if (this.#plan.task === 'rewrap') none[index] = this.#text.slice(member.start, member.end)
+      else if (!goes) none[index] = 'null'
     }
   }
 }
+
+const wrongKind = (node: PathNode, token: number, expected: string): RowFault => ({
+  message:
+    node.leaf?.kind === 'value'
+      ? 'the value is no string'
+      : 'a member of the row is of the wrong kind',
+  expected,
+  got: KINDS[token] ?? 'something else',
+  field: node.path,
+  ...(token === TOKEN.number && node.leaf?.kind === 'value'
+    ? { hint: 'put the number in quotes: leading zeros and long numbers do not survive as numbers' }
+    : {}),
+})
 
 function isJson(text: string): boolean {
   try {
@@ -249,55 +256,52 @@ function isJson(text: string): boolean {
 
 /** A reader of JSON Lines for one file. @throws ConfigError on paths that are none. */
 export function jsonLinesFormat(plan: RowPlan): RowFormat {
-  const root = pathTree(plan.fields, plan.versionFields)
+  const finder = new MemberFinder(plan)
 
-  const rowOf = (place: Place, line: string): Row => {
-    const { values, versions, fault } = new LineReader(line, place.start, plan).read(root)
-    if (fault !== undefined) return faultyRow(place, 1, fault)
-    const nowhere = { start: place.start, end: place.start }
-    for (const [i, value] of values.entries()) {
-      if (value?.value === undefined && !plan.keepEmpty) {
-        const got = value === undefined ? 'null, or no such member' : 'an empty string'
-        return faultyRow(place, 1, emptyFault(plan.fields[i] ?? '', got))
+  const faultOf = (row: RowSlots, text: string, at: number): RowFault | undefined => {
+    const fault = finder.find(row, text, at)
+    if (fault !== undefined) return fault
+    let anyValue = false
+    for (let i = 0; i < plan.fields.length; i += 1) {
+      if (row.values[i] !== undefined) anyValue = true
+      else if (!plan.keepEmpty) {
+        const got = (row.starts[i] ?? -1) < 0 ? 'null, or no such member' : 'an empty string'
+        return emptyFault(plan.fields[i] ?? '', got)
       }
     }
-    const anyValue = values.some((value) => value?.value !== undefined)
-    for (const [i, version] of versions.entries()) {
-      if (version === undefined && anyValue) {
-        return faultyRow(place, 1, {
+    for (const [t, tweak] of row.tweaks.entries()) {
+      if (tweak === undefined || tweak === '') return tweakFault(plan.tweakFields[t] ?? '')
+    }
+    for (let v = 0; v < plan.versionFields.length; v += 1) {
+      if ((row.starts[plan.fields.length + v] ?? -1) >= 0) continue
+      if (anyValue) {
+        return {
           message: 'there is no object to hold the key version',
           expected: 'the object on its path',
-          field: plan.versionFields[i] ?? '',
-        })
+          field: plan.versionFields[v] ?? '',
+        }
       }
+      // Nothing to write, nowhere.
+      row.starts[plan.fields.length + v] = row.ends[plan.fields.length + v] = at
+      row.none[v] = ''
     }
-    return {
-      start: place.start,
-      end: place.end,
-      lines: 1,
-      values: values.map((value) => value ?? { ...nowhere, value: undefined }),
-      versions: versions.map(
-        (version) => version ?? { ...nowhere, version: undefined, before: '', none: '' },
-      ),
-    }
+    return undefined
   }
 
   return {
-    next(text, at, last) {
+    next(row, text, at, last) {
       const lineFeed = text.indexOf('\n', at)
-      if (lineFeed < 0 && !last) return undefined
-      const end = lineFeed < 0 ? text.length : lineFeed + 1
-      const place = { start: at, end }
-      const line = text.slice(at, lineFeed < 0 ? end : lineFeed)
-      if (line === '' || line === '\r') return literalRow(place, 1, text.slice(at, end))
-      // High bytes are valid in strings only, whatever they stand for, so the bytes can be checked as they are.
-      if (!isJson(line)) {
-        return faultyRow(place, 1, {
-          message: 'not valid JSON',
-          expected: 'one JSON object a line',
-        })
-      }
-      return rowOf(place, line)
+      if (lineFeed < 0 && !last) return false
+      row.end = lineFeed < 0 ? text.length : lineFeed + 1
+      const line = text.slice(at, lineFeed < 0 ? row.end : lineFeed)
+      row.literal = line === '' || line === '\r' ? text.slice(at, row.end) : undefined
+      row.fault = undefined
+      if (row.literal !== undefined) return true
+      // High bytes are valid in strings only, whatever they stand for: the bytes can be checked as they are.
+      row.fault = isJson(line)
+        ? faultOf(row, text, at)
+        : { message: 'not valid JSON', expected: 'one JSON object a line' }
+      return true
     },
     spell: (value) => encodeBytes(JSON.stringify(value)),
   }

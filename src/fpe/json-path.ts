@@ -1,14 +1,20 @@
 /** Which members of a JSON object are meant: dotted paths (`card.pan`) and JSON Pointers (RFC 6901, `/card/pan`). */
 import { ConfigError } from '../errors.ts'
+import { type RowPlan, encodeBytes } from './row.ts'
 
 /** A member that is looked for, or an object on the way to one. */
 export interface PathNode {
-  readonly key: string
+  /** The key with its colon, as bytes in JSON. */
+  readonly spelled: string
+  /** There are key versions among the children. */
+  hasVersions: boolean
   /** As the plan names it; the shortest one for an object on the way. */
   readonly path: string
   readonly children: Map<string, PathNode>
   /** Index in the plan; undefined: an object on the way. */
-  leaf: { readonly kind: 'value' | 'version'; readonly index: number } | undefined
+  leaf: { readonly kind: 'value' | 'version' | 'tweak'; readonly index: number } | undefined
+  /** Number of the row it was last found in: tells the second of two equal keys. */
+  seen: number
 }
 
 /** The keys of a path. @throws ConfigError. */
@@ -28,26 +34,39 @@ export function parsePath(path: string): string[] {
 }
 
 /** The paths of a plan as a tree. @throws ConfigError where one is named twice or lies inside another. */
-export function pathTree(
-  fields: readonly (string | number)[],
-  versionFields: readonly (string | number)[],
-): PathNode {
-  const root: PathNode = { key: '', path: '', children: new Map(), leaf: undefined }
-  const add = (path: string, kind: 'value' | 'version', index: number): void => {
-    let node = root
+export function pathTree({
+  fields,
+  versionFields,
+  tweakFields,
+}: Pick<RowPlan, 'fields' | 'versionFields' | 'tweakFields'>): PathNode {
+  const root = pathNode('', '')
+  const add = (path: string, kind: 'value' | 'version' | 'tweak', index: number): void => {
+    let [node, versionParent] = [root, undefined as PathNode | undefined]
     for (const key of parsePath(path)) {
       if (node.leaf !== undefined) throw overlapping(path)
-      const child = node.children.get(key) ?? { key, path, children: new Map(), leaf: undefined }
+      const child = node.children.get(key) ?? pathNode(key, path)
+      if (kind === 'version') versionParent = node
       node.children.set(key, child)
       node = child
     }
     if (node.leaf !== undefined || node.children.size > 0) throw overlapping(path)
     node.leaf = { kind, index }
+    if (versionParent !== undefined) versionParent.hasVersions = true
   }
   for (const [index, path] of fields.entries()) add(String(path), 'value', index)
   for (const [index, path] of versionFields.entries()) add(String(path), 'version', index)
+  for (const [index, path] of tweakFields.entries()) add(String(path), 'tweak', index)
   return root
 }
+
+const pathNode = (key: string, path: string): PathNode => ({
+  spelled: `${encodeBytes(JSON.stringify(key))}:`,
+  hasVersions: false,
+  path,
+  children: new Map(),
+  leaf: undefined,
+  seen: 0,
+})
 
 const overlapping = (path: string): ConfigError =>
   new ConfigError('two paths lead to the same place', {

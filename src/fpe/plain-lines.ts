@@ -2,35 +2,23 @@
  * Plain lines: the whole line is the value. Ends in LF or CR LF; the last one may have none. A file in this
  * form has no place for a key version.
  */
-import {
-  type RowFormat,
-  type RowPlan,
-  decodeBytes,
-  emptyFault,
-  encodeBytes,
-  faultyRow,
-} from './row.ts'
+import { type RowFormat, type RowPlan, decodeBytes, emptyFault, encodeBytes } from './row.ts'
 
 /** A reader of lines for one file. */
 export function linesFormat({ keepEmpty }: Pick<RowPlan, 'keepEmpty'>): RowFormat {
   return {
-    next(text, at, last) {
+    next(row, text, at, last) {
       const lineFeed = text.indexOf('\n', at)
-      if (lineFeed < 0 && !last) return undefined
-      const end = lineFeed < 0 ? text.length : lineFeed + 1
-      const withCr = lineFeed > at && text.charCodeAt(lineFeed - 1) === 0x0d
-      const bodyEnd = lineFeed < 0 ? end : withCr ? lineFeed - 1 : lineFeed
-      if (bodyEnd === at && !keepEmpty) {
-        return faultyRow({ start: at, end }, 1, emptyFault('line', 'an empty line'))
-      }
-      const value = bodyEnd === at ? undefined : decodeBytes(text.slice(at, bodyEnd))
-      return {
-        start: at,
-        end,
-        lines: 1,
-        values: [{ start: at, end: bodyEnd, value }],
-        versions: [],
-      }
+      if (lineFeed < 0 && !last) return false
+      const whole = lineFeed >= 0
+      const body = whole ? lineFeed : text.length
+      const end = whole && body > at && text.charCodeAt(body - 1) === 0x0d ? body - 1 : body
+      row.end = whole ? body + 1 : body
+      row.fault = end === at && !keepEmpty ? emptyFault('line', 'an empty line') : undefined
+      row.values[0] = end === at ? undefined : decodeBytes(text.slice(at, end))
+      row.starts[0] = at
+      row.ends[0] = end
+      return true
     },
     // A value with a line break in it would read as two.
     spell: (value) => (/[\r\n]/.test(value) ? undefined : encodeBytes(value)),

@@ -2,7 +2,14 @@
 import { isUtf8 } from 'node:buffer'
 
 import { FormatError } from '../errors.ts'
-import { type Row, type RowFormat, faultyRow, isUtf8Text } from './row.ts'
+import {
+  type RowFault,
+  type RowFormat,
+  type RowPlan,
+  type RowSlots,
+  isUtf8Text,
+  rowSlots,
+} from './row.ts'
 
 /** Longest row of any format, line breaks in quotes included. */
 export const MAX_ROW_BYTES = 16 * 1024 * 1024
@@ -12,15 +19,33 @@ const BLOCK_BYTES = 512 * 1024
 
 const BOM = '\u00ef\u00bb\u00bf'
 
-/** Consecutive rows. */
+/** A row that has no values: why it is bad, or what it goes out as. */
+export type SpecialRow = { readonly fault: RowFault } | { readonly literal: string }
+
+/** Consecutive rows of one block, in columns. */
 export interface RowBatch {
-  /** One character for each byte; the rows are places in it. */
+  /** Bytes of the block, and the same as text with one character for each byte. */
+  readonly block: Uint8Array
   readonly text: string
-  readonly rows: readonly Row[]
-  /** What goes out before the first row: a byte order mark, or nothing. */
-  readonly before: string
-  /** Line of the first row, from 1. */
-  readonly line: number
+  /** What goes out before the first row: bytes of a byte order mark. */
+  readonly bomBytes: number
+  readonly count: number
+  /** By row: its first byte in the block, the byte after its line end, and its line from 1. */
+  readonly starts: readonly number[]
+  readonly ends: readonly number[]
+  readonly lineOf: readonly number[]
+  readonly special: ReadonlyMap<number, SpecialRow>
+  /** By field of the plan and row; see {@link RowSlots}. */
+  readonly values: readonly (readonly (string | undefined)[])[]
+  /** By version field and row; see {@link RowSlots}. */
+  readonly versions: readonly (readonly (number | undefined)[])[]
+  /** By tweak field and row. */
+  readonly tweaks: readonly (readonly (string | undefined)[])[]
+  readonly before: readonly (readonly string[])[]
+  readonly none: readonly (readonly string[])[]
+  /** By slot (fields, then version fields) and row. */
+  readonly placeStarts: readonly (readonly number[])[]
+  readonly placeEnds: readonly (readonly number[])[]
   /** Lines and bytes of input up to the end of the batch. */
   readonly lines: number
   readonly bytes: number
@@ -57,12 +82,60 @@ function refuseUtf16(text: string): void {
   })
 }
 
-const notUtf8 = (row: Row): Row =>
-  faultyRow(row, row.lines, { message: 'not UTF-8', expected: 'UTF-8 (RFC 3629)' })
+const NOT_UTF8: RowFault = { message: 'not UTF-8', expected: 'UTF-8 (RFC 3629)' }
 
 /** Whole rows up to the last line end are judged at once; a character may be cut at the end of a block. */
-function allUtf8(block: Buffer, last: boolean): boolean {
+function allUtf8(block: Uint8Array, last: boolean): boolean {
   return isUtf8(last ? block : block.subarray(0, block.lastIndexOf(0x0a) + 1))
+}
+
+/** Rows that are being collected. */
+class Rows {
+  readonly starts: number[] = []
+  readonly ends: number[] = []
+  readonly lineOf: number[] = []
+  readonly special = new Map<number, SpecialRow>()
+  readonly values: (string | undefined)[][]
+  readonly versions: (number | undefined)[][]
+  readonly tweaks: (string | undefined)[][]
+  readonly before: string[][]
+  readonly none: string[][]
+  readonly placeStarts: number[][]
+  readonly placeEnds: number[][]
+
+  constructor({ fields, versionFields, tweakFields }: RowPlan) {
+    this.values = fields.map(() => [])
+    this.versions = versionFields.map(() => [])
+    this.tweaks = tweakFields.map(() => [])
+    this.before = versionFields.map(() => [])
+    this.none = versionFields.map(() => [])
+    this.placeStarts = [...fields, ...versionFields].map(() => [])
+    this.placeEnds = [...fields, ...versionFields].map(() => [])
+  }
+
+  get count(): number {
+    return this.starts.length
+  }
+
+  push(row: RowSlots, start: number, line: number, utf8: boolean): void {
+    const fault = utf8 ? row.fault : NOT_UTF8
+    if (fault !== undefined) this.special.set(this.count, { fault })
+    else if (row.literal !== undefined) this.special.set(this.count, { literal: row.literal })
+    this.starts.push(start)
+    this.ends.push(row.end)
+    this.lineOf.push(line)
+    for (let i = 0; i < this.values.length; i += 1) this.values[i]?.push(row.values[i])
+    for (let t = 0; t < this.tweaks.length; t += 1) this.tweaks[t]?.push(row.tweaks[t])
+    for (let v = 0; v < this.versions.length; v += 1) {
+      this.versions[v]?.push(row.versions[v])
+      this.before[v]?.push(row.before[v] ?? '')
+      this.none[v]?.push(row.none[v] ?? '')
+    }
+    for (let slot = 0; slot < this.placeStarts.length; slot += 1) {
+      this.placeStarts[slot]?.push(row.starts[slot] ?? 0)
+      this.placeEnds[slot]?.push(row.ends[slot] ?? 0)
+    }
+  }
 }
 
 /**
@@ -72,13 +145,15 @@ function allUtf8(block: Buffer, last: boolean): boolean {
 export async function* rowBatches(
   source: AsyncIterable<Uint8Array>,
   format: RowFormat,
+  plan: RowPlan,
   batchRows: number,
   from?: RowStart,
 ): AsyncGenerator<RowBatch> {
+  const row = rowSlots(plan)
   let [lines, offset, preambleBytes] = [0, 0, 0]
   if (from !== undefined) {
     const preamble = Buffer.from(from.preamble).toString('latin1')
-    format.next(preamble, bomLength(preamble), true)
+    format.next(row, preamble, bomLength(preamble), true)
     ;({ lines, bytes: offset } = from)
     preambleBytes = preamble.length
   }
@@ -87,35 +162,34 @@ export async function* rowBatches(
   let wantedBytes = BLOCK_BYTES
 
   function* scan(last: boolean): Generator<RowBatch> {
-    const block = Buffer.concat(pending)
-    const text = block.toString('latin1')
+    const buffer = Buffer.concat(pending)
+    const text = buffer.toString('latin1')
+    const block = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
     if (offset === 0) refuseUtf16(text)
     const bom = offset === 0 ? bomLength(text) : 0
     const clean = allUtf8(block, last)
-    let [at, rows, first] = [bom, [] as Row[], lines]
-    const batch = (): RowBatch => ({
-      text,
-      rows,
-      before: first === 0 ? text.slice(0, bom) : '',
-      line: first + 1,
-      lines,
-      bytes: offset + at,
-      preambleBytes,
-    })
-    while (at < text.length) {
-      const row = format.next(text, at, last)
-      if (row === undefined) break
-      if (preambleBytes === 0) preambleBytes = row.end
-      rows.push(clean || isUtf8Text(text.slice(at, row.end)) ? row : notUtf8(row))
-      at = row.end
-      lines += row.lines
-      if (row.end - row.start > MAX_ROW_BYTES) throw tooLong(lines)
-      if (rows.length === batchRows) {
-        yield batch()
-        ;[rows, first] = [[], lines]
+    let [at, rows, bomBytes] = [bom, new Rows(plan), bom]
+    const batch = (): RowBatch => {
+      const { count, starts, ends, lineOf, special } = rows
+      const { values, versions, tweaks, before, none, placeStarts, placeEnds } = rows
+      return {
+        ...{ block, text, bomBytes, count, starts, ends, lineOf, special },
+        ...{ values, versions, tweaks, before, none, placeStarts, placeEnds },
+        ...{ lines, bytes: offset + at, preambleBytes },
       }
     }
-    if (rows.length > 0 || (last && bom === text.length && bom > 0)) yield batch()
+    while (at < text.length && format.next(row, text, at, last)) {
+      if (preambleBytes === 0) preambleBytes = row.end
+      if (row.end - at > MAX_ROW_BYTES) throw tooLong(lines + 1)
+      rows.push(row, at, lines + 1, clean || isUtf8Text(text.slice(at, row.end)))
+      at = row.end
+      lines += row.lines
+      if (rows.count === batchRows) {
+        yield batch()
+        ;[rows, bomBytes] = [new Rows(plan), 0]
+      }
+    }
+    if (rows.count > 0 || (last && bom === text.length && bom > 0)) yield batch()
     // Without a whole row the byte order mark waits too.
     const done = lines === 0 ? 0 : at
     offset += done

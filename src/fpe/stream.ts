@@ -30,6 +30,8 @@ export interface StreamColumn {
    * if it stands there, and else empties it. Rewrap writes the new version.
    */
   readonly versionField?: string | number
+  /** The field whose text is bound into the tweak, for columns with a row tweak. Must not change afterwards. */
+  readonly tweakField?: string | number
 }
 
 /** Where a stream stands: between two rows. */
@@ -124,6 +126,11 @@ function checkOptions(options: FpeStreamOptions): void {
   if (!Number.isInteger(batchRows) || batchRows < 1) {
     throw refuse('not a number of rows', 'batchRows', 'a whole number from 1')
   }
+  const { tweakField, column } = columns.find((one) => one.tweakField !== undefined) ?? {}
+  if (format === 'lines' && tweakField !== undefined) {
+    const where = `column ${column?.name ?? ''}`
+    throw refuse('plain lines have no other field for the tweak', where, 'no row tweak')
+  }
   checkVersions(options)
 }
 
@@ -133,10 +140,12 @@ function makePlan(options: FpeStreamOptions, signal: AbortSignal): RewritePlan {
   const versionFields = [
     ...new Set(columns.flatMap(({ versionField }) => versionField ?? [])),
   ] as const
+  const tweakFields = [...new Set(columns.flatMap(({ tweakField }) => tweakField ?? []))] as const
   const rows: RowPlan = {
     task: direction,
     fields: columns.map(({ column, field }) => field ?? column.name),
     versionFields,
+    tweakFields,
     keepEmpty: options.keepEmpty ?? false,
   }
   return {
@@ -148,9 +157,10 @@ function makePlan(options: FpeStreamOptions, signal: AbortSignal): RewritePlan {
           ? jsonLinesFormat(rows)
           : linesFormat(rows),
     rows,
-    columns: columns.map(({ column, versionField }) => ({
+    columns: columns.map(({ column, versionField, tweakField }) => ({
       column,
       version: versionField === undefined ? undefined : versionFields.indexOf(versionField),
+      tweak: tweakField === undefined ? undefined : tweakFields.indexOf(tweakField),
     })),
     fromVersion: options.fromVersion,
     stop: (options.onError ?? 'stop') === 'stop',
@@ -220,7 +230,7 @@ export async function* fpePieces(
   }
 
   try {
-    for await (const batch of rowBatches(source, plan.format, batchRows, start)) {
+    for await (const batch of rowBatches(source, plan.format, plan.rows, batchRows, start)) {
       if (outer?.aborted === true) throw aborted()
       const done = rewriteBatch(plan, batch)
       // Its error is thrown when its turn comes; until then it is nobody's.
