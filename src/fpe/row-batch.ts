@@ -14,8 +14,8 @@ import {
 /** Longest row of any format, line breaks in quotes included. */
 export const MAX_ROW_BYTES = 16 * 1024 * 1024
 
-/** Input scanned at once; short of the megabyte from which Node keeps strings outside the heap. */
-const BLOCK_BYTES = 512 * 1024
+/** Input scanned at once by default; short of the megabyte from which Node keeps strings outside the heap. */
+export const DEFAULT_BLOCK_BYTES = 512 * 1024
 
 const BOM = '\u00ef\u00bb\u00bf'
 
@@ -139,14 +139,14 @@ class Rows {
 }
 
 /**
- * Cuts a stream into batches of at most `batchRows` rows.
+ * Cuts a stream into batches of at most `batchRows` rows, none longer than a block.
  * @throws FormatError for rows longer than {@link MAX_ROW_BYTES} and for UTF-16; ConfigError of the format.
  */
 export async function* rowBatches(
   source: AsyncIterable<Uint8Array>,
   format: RowFormat,
   plan: RowPlan,
-  batchRows: number,
+  { batchRows, blockBytes }: { readonly batchRows: number; readonly blockBytes: number },
   from?: RowStart,
 ): AsyncGenerator<RowBatch> {
   const row = rowSlots(plan)
@@ -159,7 +159,7 @@ export async function* rowBatches(
   }
   let pending: Uint8Array[] = []
   let pendingBytes = 0
-  let wantedBytes = BLOCK_BYTES
+  let wantedBytes = blockBytes
 
   function* scan(last: boolean): Generator<RowBatch> {
     const buffer = Buffer.concat(pending)
@@ -197,12 +197,12 @@ export async function* rowBatches(
     pendingBytes = block.length - done
     if (pendingBytes > MAX_ROW_BYTES) throw tooLong(lines + 1)
     // Twice as much before the next try: a long row is not scanned from its start for each chunk.
-    wantedBytes = Math.max(BLOCK_BYTES, 2 * pendingBytes)
+    wantedBytes = Math.max(blockBytes, 2 * pendingBytes)
   }
 
   for await (const chunk of source) {
-    for (let at = 0; at < chunk.length; at += BLOCK_BYTES) {
-      const part = chunk.subarray(at, at + BLOCK_BYTES)
+    for (let at = 0; at < chunk.length; at += blockBytes) {
+      const part = chunk.subarray(at, at + blockBytes)
       pending.push(part)
       pendingBytes += part.length
       if (pendingBytes >= wantedBytes) yield* scan(false)

@@ -10,7 +10,7 @@ import { type CsvOptions, csvFormat } from './csv.ts'
 import { jsonLinesFormat } from './json-lines.ts'
 import { linesFormat } from './plain-lines.ts'
 import type { RowPlan, Task } from './row.ts'
-import { type RowBatch, rowBatches } from './row-batch.ts'
+import { DEFAULT_BLOCK_BYTES, type RowBatch, rowBatches } from './row-batch.ts'
 import { type BadRow, type RewritePlan, rewriteBatch } from './row-rewrite.ts'
 import type { Column } from './types.ts'
 
@@ -60,6 +60,8 @@ export interface FpeStreamOptions {
   readonly onProgress?: (progress: StreamProgress) => void
   /** Default 4,096. */
   readonly batchRows?: number
+  /** Input that is read before rows are looked for, in bytes. Default 512 KiB. */
+  readonly blockBytes?: number
   readonly csv?: CsvOptions
   /** Empty, null and missing values stay as they are; default false: they make a bad row. */
   readonly keepEmpty?: boolean
@@ -118,13 +120,14 @@ function checkVersions(options: FpeStreamOptions): void {
 }
 
 function checkOptions(options: FpeStreamOptions): void {
-  const { columns, format, batchRows = DEFAULT_BATCH_ROWS } = options
+  const { columns, format, batchRows, blockBytes } = options
   if (columns.length === 0 || (format === 'lines' && columns.length > 1)) {
     const expected = format === 'lines' ? 'exactly one' : 'at least one'
     throw refuse(`not a set of columns for ${format}`, 'columns', expected)
   }
-  if (!Number.isInteger(batchRows) || batchRows < 1) {
-    throw refuse('not a number of rows', 'batchRows', 'a whole number from 1')
+  for (const [name, count = 1] of Object.entries({ batchRows, blockBytes })) {
+    if (Number.isInteger(count) && count >= 1) continue
+    throw refuse('not a size of batches', name, 'a whole number from 1')
   }
   const { tweakField, column } = columns.find((one) => one.tweakField !== undefined) ?? {}
   if (format === 'lines' && tweakField !== undefined) {
@@ -199,6 +202,7 @@ export async function* fpePieces(
 ): AsyncGenerator<StreamPiece, void, undefined> {
   const end = new AbortController()
   const { signal: outer, batchRows = DEFAULT_BATCH_ROWS } = options
+  const { blockBytes = DEFAULT_BLOCK_BYTES } = options
   const signal = outer === undefined ? end.signal : AbortSignal.any([outer, end.signal])
   const plan = makePlan(options, signal)
   const start = from && {
@@ -230,7 +234,13 @@ export async function* fpePieces(
   }
 
   try {
-    for await (const batch of rowBatches(source, plan.format, plan.rows, batchRows, start)) {
+    for await (const batch of rowBatches(
+      source,
+      plan.format,
+      plan.rows,
+      { batchRows, blockBytes },
+      start,
+    )) {
       if (outer?.aborted === true) throw aborted()
       const done = rewriteBatch(plan, batch)
       // Its error is thrown when its turn comes; until then it is nobody's.

@@ -27,7 +27,10 @@ export async function streamed(
   const parts: Uint8Array[] = []
   const badRows: BadRow[] = []
   let [rows, values] = [0, 0]
-  for await (const piece of fpePieces(chunks(bytes, chunkBytes), options)) {
+  for await (const piece of fpePieces(chunks(bytes, chunkBytes), {
+    blockBytes: chunkBytes,
+    ...options,
+  })) {
     parts.push(piece.bytes)
     badRows.push(...piece.badRows)
     ;({ rows, values } = piece.progress)
