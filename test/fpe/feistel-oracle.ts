@@ -159,7 +159,8 @@ export function toGroup(aes: Aes, fF3_1: boolean, shape: Shape): FeistelGroup {
   const fixed = new Uint8Array(before)
   if (shared) fixed.set(tweaks[0]!.subarray(0, before))
   const symbols = records.flat()
-  const Numerals = radix > 256 || shape.words === true ? Uint16Array : Uint8Array
+  const words = alphabet === undefined && (radix > 256 || shape.words === true)
+  const Numerals = words ? Uint16Array : Uint8Array
   return {
     radix,
     length,
