@@ -14,7 +14,7 @@ import {
   replaceFile,
   storageError,
   truncateDurably,
-} from './durable.ts'
+} from '../durable.ts'
 import type { Layout } from './layout.ts'
 import type { Replay, TornTail } from './replay.ts'
 import { segmentName } from './segment.ts'

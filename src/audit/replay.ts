@@ -10,7 +10,7 @@ import { equal, toHex, utf8 } from '../bytes.ts'
 import { ConfigError } from '../errors.ts'
 import type { NoteVerifier } from '../note.ts'
 import { type SignedCheckpoint, describe, openCheckpoint, readHistory } from './checkpoint.ts'
-import { readIfPresent } from './durable.ts'
+import { readIfPresent } from '../durable.ts'
 import type { Layout } from './layout.ts'
 import { type LogRequirementId, broken } from './requirements.ts'
 import {

@@ -8,7 +8,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { StorageError } from '../errors.ts'
-import { storageError, syncDirectory, writeAll } from './durable.ts'
+import { storageError, syncDirectory, writeAll } from '../durable.ts'
 import { SEGMENT_LINES, segmentName } from './segment.ts'
 
 /** Bytes per write; bounds memory and the wait of one caller behind many. */

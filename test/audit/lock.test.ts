@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { describe, expect, it } from 'vitest'
 
-import { takeLock } from '../../src/audit/lock.ts'
+import { takeLock } from '../../src/lock.ts'
 import { StorageError } from '../../src/errors.ts'
 import { makeLog, open, scratch } from './scratch.ts'
 import { freshKey } from './software-keys.ts'

@@ -6,24 +6,24 @@
 import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { errnoOf } from '../errno.ts'
-import { StorageError } from '../errors.ts'
+import { errnoOf } from './errno.ts'
+import { StorageError } from './errors.ts'
 
 const HINTS: Record<string, string> = {
-  ENOSPC: 'free disk space, then open the log again; what was acknowledged is safe',
-  EDQUOT: 'raise the disk quota, then open the log again; what was acknowledged is safe',
+  ENOSPC: 'free disk space, then go on; what was acknowledged is safe',
+  EDQUOT: 'raise the disk quota, then go on; what was acknowledged is safe',
   EROFS: 'the file system is read-only; check the disk before writing again',
-  EIO: 'the disk reports errors; check it before opening the log again',
+  EIO: 'the disk reports errors; check it before going on',
 }
 
 /** A StorageError for whatever a file operation threw. */
 export function storageError(where: string, cause: unknown): StorageError {
   if (cause instanceof StorageError) return cause
   const code = errnoOf(cause)
-  return new StorageError('STORAGE', 'the log could not be made durable', {
+  return new StorageError('STORAGE', 'what was written could not be made durable', {
     where,
     got: code ?? (cause instanceof Error ? cause.message : 'unknown error'),
-    hint: (code === undefined ? undefined : HINTS[code]) ?? 'open the log again to recover',
+    hint: (code === undefined ? undefined : HINTS[code]) ?? 'open it again to recover',
     cause,
   })
 }

@@ -1,14 +1,14 @@
 /**
- * One writer per directory: a lock file made with O_EXCL that names the process which holds it. It is
+ * One writer at a time: a lock file made with O_EXCL that names the process which holds it. It is
  * stale when the machine was started again since or that process is gone; a process id that was given
  * to another process is told apart by its start time. The directory must be on a local file system.
  */
 import { open, readFile, readlink, unlink } from 'node:fs/promises'
 
-import { utf8 } from '../bytes.ts'
-import { canonicalJson } from '../canonical.ts'
-import { errnoOf } from '../errno.ts'
-import { StorageError } from '../errors.ts'
+import { utf8 } from './bytes.ts'
+import { canonicalJson } from './canonical.ts'
+import { errnoOf } from './errno.ts'
+import { StorageError } from './errors.ts'
 import { readIfPresent, storageError } from './durable.ts'
 
 /** Holder of a lock, as written in the file. */
@@ -98,13 +98,13 @@ async function createExclusively(path: string, bytes: Uint8Array): Promise<boole
 
 function locked(path: string, holder: Holder | undefined, me: Holder): StorageError {
   const foreign = holder !== undefined && holder.pidNamespace !== me.pidNamespace
-  return new StorageError('LOCKED', 'another process writes this log', {
+  return new StorageError('LOCKED', 'another process is writing here', {
     where: path,
     got: holder === undefined ? 'a lock without a holder' : `process ${holder.pid}`,
     hint:
       holder === undefined || foreign
-        ? `make sure that no process or container writes this log, then remove ${path}`
-        : 'end that process first; a log has one writer',
+        ? `make sure that no process or container is writing here, then remove ${path}`
+        : 'end that process first; there is one writer at a time',
   })
 }
 
@@ -119,7 +119,7 @@ async function inspect(path: string, me: Holder): Promise<'gone' | 'stale'> {
 
 /**
  * Takes the lock and returns what gives it back. Throws StorageError `LOCKED` when another process, or
- * another log of this process, holds it.
+ * another writer of this process, holds it.
  */
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const me = await self()
