@@ -15,10 +15,8 @@ import type { Direction, FpeRecord, Method, RunRecords } from './types.ts'
 const MAX_PASSES = 200
 
 /** A record and the set it must stay in. */
-export interface WalkRecord {
+export interface WalkRecord extends FpeRecord {
   readonly domain: Domain
-  readonly numerals: Uint16Array
-  readonly tweak: Uint8Array
 }
 
 /** Lexicographic order of records of one length is the order of their integers. */
@@ -43,13 +41,12 @@ export async function walkRecords(
   records: readonly WalkRecord[],
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Uint16Array[]> {
-  const pass: FpeRecord[] = records.map(({ domain, numerals, tweak }, index) => {
+  for (const [index, { domain, numerals }] of records.entries()) {
     if (!inside(numerals, domain.bound)) {
       throw new FpeError('FORMAT_MISMATCH', 'a record is outside its set', { index })
     }
-    return { radix: domain.radix, numerals, tweak }
-  })
-  const results = await run(cipher, method, direction, pass, options)
+  }
+  const results = await run(cipher, method, direction, records, options)
   for (let passes = 1; ; passes++) {
     const out: number[] = []
     for (const [index, result] of results.entries()) {
@@ -65,8 +62,7 @@ export async function walkRecords(
       })
     }
     const again = out.map((index): FpeRecord => {
-      const { domain, tweak } = records[index] as WalkRecord
-      return { radix: domain.radix, numerals: results[index] as Uint16Array, tweak }
+      return { ...(records[index] as WalkRecord), numerals: results[index] as Uint16Array }
     })
     const walked = await run(cipher, method, direction, again, options)
     for (const [at, index] of out.entries()) results[index] = walked[at] as Uint16Array

@@ -160,7 +160,7 @@ export function date(options: DateOptions): Format {
           expected: `${options.min} to ${options.max}`,
         })
       }
-      return { text, domain, clear: [], numerals: toNumerals(BigInt(steps - min), domain) }
+      return { text, domain, clear: [], numerals: toNumerals(steps - min, domain) }
     },
     rebuild: (_value, numerals) =>
       write(pattern, min + Number(fromNumerals(numerals, domain.radix))),

@@ -43,7 +43,7 @@ function formsOf(runs: readonly BbanRun[], first: number, last: number): Forms {
 }
 
 /** The two check digits for the other characters: 98 - (BBAN, country, 00) mod 97 (ISO 13616-1 §6). */
-function checkDigits(codes: Uint16Array): number {
+function checkDigits(codes: readonly number[]): number {
   let rest = 0
   const add = (code = ZERO): void => {
     rest = code >= A ? (rest * 100 + code - A + 10) % 97 : (rest * 10 + code - ZERO) % 97

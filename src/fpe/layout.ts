@@ -73,8 +73,8 @@ export interface Layout {
 }
 
 /** A value that a layout took apart. */
-export interface Placed extends Parsed {
-  readonly layout: Layout
+export interface Placed<Of extends Layout = Layout> extends Parsed {
+  readonly layout: Of
 }
 
 /** A layout of cells. */
@@ -134,7 +134,7 @@ export function numeralAt(text: string, at: number, of: CharacterClass): number 
  * Takes a text apart.
  * @throws FpeError LENGTH_INVALID, FORMAT_MISMATCH, SYMBOL_INVALID.
  */
-export function place(layout: Layout, text: string): Placed {
+export function place<Of extends Layout>(layout: Of, text: string): Placed<Of> {
   const { fixed, checked, places, classes, kept, domain, mixed } = layout
   if (text.length !== layout.length) throw wrongLength(text.length, `${layout.length} characters`)
   for (const [at, code, character] of fixed) {
@@ -157,15 +157,15 @@ export function place(layout: Layout, text: string): Placed {
   return { text, layout, domain, clear, numerals: mixed?.toNumerals(digits) ?? digits }
 }
 
-/** Character codes of a text. */
-export function codesOf(text: string): Uint16Array {
-  const codes = new Uint16Array(text.length)
-  for (let at = 0; at < codes.length; at++) codes[at] = text.charCodeAt(at)
+/** Character codes of a text. A plain array: typed ones cost more to make than to use, in values this short. */
+export function codesOf(text: string): number[] {
+  const codes: number[] = []
+  for (let at = 0; at < text.length; at++) codes.push(text.charCodeAt(at))
   return codes
 }
 
 /** The characters of a value with its encrypted places replaced; derived ones are those of the old text. */
-export function replaced({ text, layout }: Placed, numerals: Uint16Array): Uint16Array {
+export function replaced({ text, layout }: Placed, numerals: Uint16Array): number[] {
   const { places, classes, mixed } = layout
   const digits = mixed?.toDigits(numerals) ?? numerals
   const codes = codesOf(text)
@@ -175,8 +175,8 @@ export function replaced({ text, layout }: Placed, numerals: Uint16Array): Uint1
   return codes
 }
 
-/** The text of character codes. */
-export const textOf = (codes: Uint16Array): string => String.fromCharCode(...codes)
+/** The text of character codes, of which there are at most some thousands. */
+export const textOf = (codes: number[]): string => String.fromCharCode.apply(null, codes)
 
 /** Cells of which the first and the last data characters are kept. Data are all but fixed and derived ones. */
 export function keepEnds(cells: readonly Cell[], first: number, last: number): Cell[] {

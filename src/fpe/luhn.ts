@@ -33,7 +33,7 @@ export function checkLuhn(codes: ArrayLike<number>, places: ArrayLike<number>): 
  * Sets the digit at `places[which]` so that all digits pass. Whatever the others are, exactly one digit
  * does: numbers that pass and the digits without this one correspond one to one.
  */
-export function solveLuhn(codes: Uint16Array, places: ArrayLike<number>, which: number): void {
+export function solveLuhn(codes: number[], places: ArrayLike<number>, which: number): void {
   codes[places[which] ?? 0] = ZERO
   const missing = (10 - sum(codes, places)) % 10
   const straight = (places.length - 1 - which) % 2 === 0

@@ -55,9 +55,9 @@ export function domainFor(size: bigint): Domain {
   return { ...open, bound: toNumerals(size, open) }
 }
 
-/** Numerals of an integer, most significant first. */
+/** Numerals of an integer, most significant first. A number must be a safe one. */
 export function toNumerals(
-  index: bigint,
+  index: number | bigint,
   { radix, length }: Pick<Domain, 'radix' | 'length'>,
 ): Uint16Array {
   const numerals = new Uint16Array(length)
@@ -70,7 +70,7 @@ export function toNumerals(
     return numerals
   }
   const base = BigInt(radix)
-  let rest = index
+  let rest = BigInt(index)
   for (let i = length - 1; i >= 0; i--) {
     numerals[i] = Number(rest % base)
     rest /= base
@@ -89,18 +89,28 @@ export function fromNumerals(numerals: Uint16Array, radix: number): bigint {
 /** Digits of different radixes, most significant first, as one integer, and back. */
 export class MixedRadix {
   readonly domain: Domain
-  readonly #radices: readonly bigint[]
+  readonly #radices: readonly number[]
+  /** Below 2^53 numbers are exact, and several times faster than bigints. */
+  readonly #small: boolean
 
   constructor(radices: readonly number[]) {
-    this.#radices = radices.map(BigInt)
-    this.domain = domainFor(this.#radices.reduce((size, radix) => size * radix, 1n))
+    this.#radices = radices
+    this.domain = domainFor(radices.reduce((size, radix) => size * BigInt(radix), 1n))
+    this.#small = this.domain.size <= Number.MAX_SAFE_INTEGER
   }
 
   /** The record of digits, each below its radix. */
   toNumerals(digits: ArrayLike<number>): Uint16Array {
+    if (this.#small) {
+      let index = 0
+      for (let i = 0; i < this.#radices.length; i++) {
+        index = index * (this.#radices[i] ?? 1) + (digits[i] ?? 0)
+      }
+      return toNumerals(index, this.domain)
+    }
     let index = 0n
     for (let i = 0; i < this.#radices.length; i++) {
-      index = index * (this.#radices[i] ?? 1n) + BigInt(digits[i] ?? 0)
+      index = index * BigInt(this.#radices[i] ?? 1) + BigInt(digits[i] ?? 0)
     }
     return toNumerals(index, this.domain)
   }
@@ -108,9 +118,19 @@ export class MixedRadix {
   /** The digits of a record inside the set. */
   toDigits(numerals: Uint16Array): Uint16Array {
     const digits = new Uint16Array(this.#radices.length)
-    let rest = fromNumerals(numerals, this.domain.radix)
+    const { radix: base } = this.domain
+    if (this.#small) {
+      let rest = numerals.reduce((index, numeral) => index * base + numeral, 0)
+      for (let i = digits.length - 1; i >= 0; i--) {
+        const radix = this.#radices[i] ?? 1
+        digits[i] = rest % radix
+        rest = Math.floor(rest / radix)
+      }
+      return digits
+    }
+    let rest = fromNumerals(numerals, base)
     for (let i = digits.length - 1; i >= 0; i--) {
-      const radix = this.#radices[i] ?? 1n
+      const radix = BigInt(this.#radices[i] ?? 1)
       digits[i] = Number(rest % radix)
       rest /= radix
     }

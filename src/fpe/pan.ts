@@ -36,15 +36,10 @@ const GROUPS: Readonly<Record<number, readonly number[]>> = {
 const FIRST_GROUP = 4
 const SEPARATORS = ['', ' ', '-']
 
-interface PanLayout {
-  readonly layout: Layout
+interface PanLayout extends Layout {
   /** Places of all digits, and which of them is solved for. */
   readonly digits: Uint8Array
   readonly solved: number
-}
-
-interface Pan extends Placed {
-  readonly form: PanLayout
 }
 
 function panLayout(digits: number, separator: string, options: Required<PanOptions>): PanLayout {
@@ -61,7 +56,7 @@ function panLayout(digits: number, separator: string, options: Required<PanOptio
   const solved = digits - keepLast - 1
   const kept = keepEnds(cells, keepFirst, keepLast)
   if (luhn) kept[places[solved] ?? 0] = { role: 'derived', of: DIGITS }
-  return { layout: layoutOf(kept), digits: Uint8Array.from(places), solved }
+  return { ...layoutOf(kept), digits: Uint8Array.from(places), solved }
 }
 
 /**
@@ -91,12 +86,12 @@ export function pan(options: PanOptions = {}): Format {
     for (const [which, separator] of SEPARATORS.entries()) {
       const form = panLayout(count, separator, required)
       const byLength = forms[which] ?? []
-      byLength[form.layout.length] = form
-      sizes.push(form.layout.domain.size)
+      byLength[form.length] = form
+      sizes.push(form.domain.size)
     }
   }
   const range = shortest === longest ? `${shortest}` : `${shortest} to ${longest}`
-  const format: Format<Pan> = {
+  const format: Format<Placed<PanLayout>> = {
     describe: [
       `card number of ${range} digits`,
       keepFirst > 0 ? `first ${keepFirst} kept` : '',
@@ -113,13 +108,13 @@ export function pan(options: PanOptions = {}): Format {
       if (form === undefined) {
         throw wrongLength(text.length, `${range} digits, bare or in groups by space or hyphen`)
       }
-      const placed = place(form.layout, text)
+      const placed = place(form, text)
       if (luhn) checkLuhn(codesOf(text), form.digits)
-      return { ...placed, form }
+      return placed
     },
     rebuild(value, numerals) {
       const codes = replaced(value, numerals)
-      if (luhn) solveLuhn(codes, value.form.digits, value.form.solved)
+      if (luhn) solveLuhn(codes, value.layout.digits, value.layout.solved)
       return textOf(codes)
     },
   }

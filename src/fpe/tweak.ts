@@ -62,24 +62,31 @@ export function tweakHead({ tenant, field }: TweakNames, version: number): Uint8
   return new Uint8Array(head)
 }
 
-/** Bytes of a part of a value; ASCII, which nearly all are, without a call to the encoder. */
-function write(out: Buffer, at: number, part: string): number {
-  const length = Buffer.byteLength(part)
-  out.writeUInt16BE(length, at)
-  if (length === part.length) {
-    for (let i = 0; i < length; i++) out[at + 2 + i] = part.charCodeAt(i)
-  } else out.write(part, at + 2)
-  return at + 2 + length
+function isAscii(part: string): boolean {
+  for (let i = 0; i < part.length; i++) if (part.charCodeAt(i) > 0x7f) return false
+  return true
 }
 
-/** Bytes of a part with its length. */
+/** Bytes of a part. Nearly all are ASCII, and need no encoder. @throws FpeError TWEAK_INVALID. */
 function sizeOf(part: string): number {
+  if (isAscii(part)) return part.length
   if (!part.isWellFormed()) {
     throw new FpeError('TWEAK_INVALID', 'a part of the tweak is no Unicode text', {
       expected: 'no lone surrogates',
     })
   }
-  return 2 + Buffer.byteLength(part)
+  return Buffer.byteLength(part)
+}
+
+/** Writes a part with its length before it. */
+function write(out: Uint8Array, at: number, part: string): number {
+  const length = sizeOf(part)
+  out[at] = length >>> 8
+  out[at + 1] = length
+  if (length === part.length) {
+    for (let i = 0; i < length; i++) out[at + 2 + i] = part.charCodeAt(i)
+  } else out.set(utf8(part), at + 2)
+  return at + 2 + length
 }
 
 /**
@@ -92,19 +99,20 @@ export function tweakOf(
   clear: readonly string[],
   row: string | undefined,
 ): Uint8Array {
-  let length = head.length + 2 + (row === undefined ? 0 : sizeOf(row))
-  for (const part of clear) length += sizeOf(part)
+  let length = head.length + 2 + (row === undefined ? 0 : 2 + sizeOf(row))
+  for (const part of clear) length += 2 + sizeOf(part)
   if (length > MAX_TWEAK || clear.length > MAX_PARTS) {
     throw new FpeError('TWEAK_INVALID', 'too much is kept or bound for one tweak', {
       expected: `at most ${MAX_TWEAK} bytes in at most ${MAX_PARTS} clear parts`,
       got: `${length} bytes in ${clear.length} clear parts`,
     })
   }
-  const tweak = Buffer.alloc(length)
+  const tweak = new Uint8Array(length)
   tweak.set(head)
-  let at = tweak.writeUInt8(row === undefined ? 0 : 1, head.length)
+  let at = head.length
+  tweak[at++] = row === undefined ? 0 : 1
   if (row !== undefined) at = write(tweak, at, row)
-  at = tweak.writeUInt8(clear.length, at)
+  tweak[at++] = clear.length
   for (const part of clear) at = write(tweak, at, part)
   return tweak
 }
