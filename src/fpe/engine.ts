@@ -148,9 +148,10 @@ export async function inSlices(
   const worker = async (): Promise<void> => {
     try {
       do {
+        if (next > 0) await breathe()
         checkAborted(signal)
+        // Taken and read in one turn: a caller's array is not what it was a turn ago.
         const [from, to] = take()
-        if (from > 0) await breathe()
         if (to > from) await run(from, to)
         done += to - from
         onProgress?.(done, total)

@@ -186,41 +186,44 @@ async function runTextSlice(
   }
 }
 
-/** Results in order. @throws FpeError as {@link FpeCipher.encryptMany}. */
+/**
+ * Results in order. The arrays are read batch by batch: no copy of a million values holds up the process, so whoever
+ * changes them before the end changes what is encrypted.
+ * @throws FpeError as {@link FpeCipher.encryptMany}
+ */
 export async function runStrings(
   setting: Setting,
   direction: Direction,
   values: readonly string[],
   options: ManyOptions,
 ): Promise<string[]> {
-  // Copies: the caller may change an array while the key works.
   const tweak = Array.isArray(options.tweak)
-    ? (options.tweak.slice() as Uint8Array[])
+    ? (options.tweak as readonly Uint8Array[])
     : ownTweak(options.tweak)
-  if (Array.isArray(tweak) && tweak.length !== values.length) {
+  if (!(tweak instanceof Uint8Array) && tweak.length !== values.length) {
     throw new FpeError('TWEAK_INVALID', 'there are not as many tweaks as values', {
       expected: `one tweak, or ${values.length} tweaks`,
       got: `${tweak.length} tweaks`,
     })
   }
   const own = { ...options, tweak }
-  const copy = values.slice()
-  const results = new Array<string>(copy.length)
+  const total = values.length
+  const results = new Array<string>(total)
   const put: Put = (at, value) => {
     results[at] = value
   }
   const sizeOf = (at: number): number => {
-    const value: unknown = copy[at]
+    const value: unknown = values[at]
     checkText(value, at)
     return value.length
   }
   const run = (from: number, to: number): Promise<void> => {
-    const slice = copy.slice(from, to)
+    const slice = values.slice(from, to)
     return setting.ascii === undefined
       ? runTextSlice(setting, direction, slice, from, own, put)
       : runAsciiSlice(setting, setting.ascii, direction, slice, from, own, put)
   }
-  await inSlices(copy.length, sizeOf, run, options)
+  await inSlices(total, sizeOf, run, options)
   return results
 }
 
@@ -247,7 +250,7 @@ export async function runPacked(
       got: `${records.length} bytes`,
     })
   }
-  // A copy: the caller may change or detach the buffer while the key works.
+  // A copy, at once: the caller may change or detach the buffer while the key works.
   const source = new Uint8Array(records)
   const results = new Uint8Array(source.length)
   const run = async (from: number, to: number): Promise<void> => {

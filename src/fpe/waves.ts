@@ -10,8 +10,8 @@ import { BLOCK } from './parameters.ts'
 /** Yields whole AES blocks and is resumed when their encryptions have taken their place; returns a result. */
 export type Steps<Result> = Generator<Uint8Array, Result, undefined>
 
-/** Blocks handled before other work of the process gets a turn: one to three milliseconds. */
-const BREATH = 1024
+/** Blocks handled before other work of the process gets a turn: about a millisecond. */
+const BREATH = 512
 const DEFAULT_CHUNK = 1024
 
 /** Lets timers and I/O run. */

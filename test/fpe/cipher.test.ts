@@ -4,13 +4,27 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 
 import { utf8 } from '../../src/bytes.ts'
-import { alphabet, alphabets, digits, ff1, ff3_1, radixAlphabet } from '../../src/fpe/index.ts'
+import {
+  alphabet,
+  alphabets,
+  digits,
+  ff1,
+  ff3_1,
+  radixAlphabet,
+  softwareAes,
+} from '../../src/fpe/index.ts'
 import type { Alphabet, FpeCipher } from '../../src/fpe/index.ts'
 import { countingAes } from './counting-aes.ts'
 
 const key = randomBytes(32)
 const tweak = utf8('customers')
 const pan = ff1(countingAes(key), { alphabet: digits })
+/** The same, where rounds run natively. */
+const nativePan = ff1(softwareAes(key), { alphabet: digits })
+const ways = [
+  ['in TypeScript', pan],
+  ['natively', nativePan],
+] as const
 
 describe('limits', () => {
   it('of FF1 come from the alphabet and the domain', () => {
@@ -190,7 +204,7 @@ describe('forms', () => {
   })
 })
 
-describe('the packed form', () => {
+describe.each(ways)('the packed form, %s', (_way, pan) => {
   it('takes a copy: the caller may change the buffer at once', async () => {
     const records = utf8('41111111111111114111111111111112')
     const expected = await pan.encryptPacked(records, { length: 16, tweak })
@@ -250,7 +264,7 @@ describe('numerals', () => {
   })
 })
 
-describe('a bad value among many', () => {
+describe.each(ways)('a bad value among many, %s', (_way, pan) => {
   const good = Array.from({ length: 9000 }, (_, i) => String(4e15 + i))
   const cases: readonly [string, string, string][] = [
     ['a separator', '4111-1111-1111-1', 'SYMBOL_INVALID'],
