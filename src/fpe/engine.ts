@@ -120,7 +120,7 @@ async function runInWaves(
 }
 
 /** What {@link inSlices} reports and obeys. */
-export interface SliceOptions {
+interface SliceOptions {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }

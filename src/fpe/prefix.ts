@@ -78,7 +78,7 @@ async function recall(
 }
 
 /** A shape, and the tweak all values share; undefined where each value adds its own. */
-export interface PrefixWanted {
+interface PrefixWanted {
   readonly parameters: Ff1Parameters
   readonly tweak: Uint8Array | undefined
 }
