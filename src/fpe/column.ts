@@ -6,6 +6,7 @@ import { ConfigError, FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
 import { type WalkRecord, walkRecords } from './cycle-walk.ts'
 import { inSlices, runRecords } from './engine.ts'
+import { placedAt } from './error-place.ts'
 import type { Format, Parsed } from './format.ts'
 import type { KeyVersions, UsableVersion } from './key-versions.ts'
 import {
@@ -45,16 +46,6 @@ function tooSmall(size: bigint, floor: number, longest: boolean): FpeError {
     expected: `at least ${floor} possible values at the encrypted positions`,
     got: `${size} ${longest ? 'for the longest value' : 'possible values'}`,
     hint: 'keep less in the clear; for data that exists already: minDomain, down to 100',
-  })
-}
-
-/** The same error, saying also which column and which of the values it is about. */
-function placed(error: FpeError, column: string, index?: number): FpeError {
-  const { code, message, where, expected, got, hint, cause } = error
-  return new FpeError(code, message, {
-    where: where === undefined ? `column ${column}` : `column ${column}, ${where}`,
-    ...{ expected, got, hint, cause },
-    ...(index !== undefined && { index }),
   })
 }
 
@@ -98,7 +89,7 @@ class FormatColumn implements Column {
       throw new ConfigError('a column has both an explicit tweak and a row tweak', { where })
     }
     if (format.largest < BigInt(minDomain)) {
-      throw placed(tooSmall(format.largest, minDomain, format.largest !== format.smallest), name)
+      throw placedAt(tooSmall(format.largest, minDomain, format.largest !== format.smallest), where)
     }
     this.#tweaks = new Map(
       Array.from(keys, (version) => {
@@ -152,22 +143,25 @@ class FormatColumn implements Column {
     const good: number[] = []
     for (const [index, value] of plain.entries()) if (typeof value === 'string') good.push(index)
     const text = good.map((index) => plain[index] as string)
-    const again = await this.#each('encrypt', text, {
-      signal,
-      ...(rowTweaks && { rowTweaks: good.map((index) => rowTweaks[index] ?? '') }),
-    })
-    for (const [at, index] of good.entries()) {
-      const result = again[at] as string | FpeError
-      plain[index] = typeof result === 'string' ? result : placed(result, this.name, index)
-    }
+    const again = await this.#each(
+      'encrypt',
+      text,
+      { signal, ...(rowTweaks && { rowTweaks: good.map((index) => rowTweaks[index] ?? '') }) },
+      good,
+    )
+    for (const [at, index] of good.entries()) plain[index] = again[at] as string | FpeError
     return plain
   }
 
-  /** Fails as a whole when the options do not fit the values, or the key fails. */
+  /**
+   * `indexes`: places of the values in the list of the caller.
+   * Fails as a whole when the options do not fit the values, or the key fails.
+   */
   async #each(
     direction: Direction,
     values: readonly string[],
     { versions = this.currentVersion, rowTweaks, signal }: EachOptions,
+    indexes?: readonly number[],
   ): Promise<(string | FpeError)[]> {
     this.#checkLists(values, versions, rowTweaks)
     if (direction === 'encrypt') this.#keys.for(direction, this.currentVersion)
@@ -187,7 +181,7 @@ class FormatColumn implements Column {
           else groups.set(version.cipher, { method: version.method, jobs: [job] })
         } catch (error) {
           if (!(error instanceof FpeError)) throw error
-          results[index] = placed(error, this.name, index)
+          results[index] = placedAt(error, `column ${this.name}`, indexes?.[index] ?? index)
         }
       }
       for (const [cipher, { method, jobs }] of groups) {

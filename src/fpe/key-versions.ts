@@ -4,6 +4,8 @@
  */
 import { ConfigError, FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
+import { checkKey } from './engine.ts'
+import { placedAt } from './error-place.ts'
 import type { Direction, Method } from './types.ts'
 
 /** One version of a key. */
@@ -47,17 +49,10 @@ function usable(where: string, number: number, version: KeyVersion): UsableVersi
       hint: 'for data that exists already; rewrap it to FF1',
     })
   }
-  if (legacy && cipher.reversedKey !== true) {
-    throw new FpeError('KEY_NOT_REVERSED', 'FF3-1 needs the key with its bytes in reverse order', {
-      where,
-      expected: 'a key marked as reversed (SP 800-38G §5.2: AES under REVB(K))',
-    })
-  }
-  if (!legacy && cipher.reversedKey === true) {
-    throw new FpeError('KEY_INVALID', 'the key is one for FF3-1', {
-      where,
-      expected: 'a key of its own for FF1',
-    })
+  try {
+    checkKey(cipher, method)
+  } catch (error) {
+    throw error instanceof FpeError ? placedAt(error, where) : error
   }
   if (!legacy && (allowNonApproved !== undefined || allowEncrypt !== undefined)) {
     throw new ConfigError('an option for FF3-1 stands at a version for FF1', { where })

@@ -23,6 +23,8 @@ function ceilRoot(value: bigint, degree: bigint): bigint {
   return low
 }
 
+/** Domains kept: more than a column has lengths, and bounded for those that have thousands. */
+const KEPT = 512
 const uniform = new Map<number, Domain>()
 
 /** The set of all records of a radix and length, at least two symbols. */
@@ -31,6 +33,7 @@ export function uniformDomain(radix: number, length: number): Domain {
   const known = uniform.get(key)
   if (known !== undefined) return known
   const domain = { radix, length, size: domainOf(radix, length) }
+  if (uniform.size >= KEPT) uniform.clear()
   uniform.set(key, domain)
   return domain
 }

@@ -33,6 +33,9 @@ export interface TemplateOptions {
 /** Longest value of any format, in UTF-16 units: bounds what one bad row can cost. */
 export const MAX_TEXT = 4096
 
+/** Forms kept for values to come; a column with thousands of lengths must not fill the memory with them. */
+const KEPT_FORMS = 256
+
 interface Span {
   readonly cell: Cell
   readonly min: number
@@ -159,6 +162,7 @@ export function template(options: TemplateOptions): Format {
     let form = cache.get(length)
     if (form === undefined) {
       form = build(length, withSeparators) ?? null
+      if (cache.size >= KEPT_FORMS) cache.clear()
       cache.set(length, form)
     }
     return form ?? undefined

@@ -265,6 +265,22 @@ describe('data under FF3-1', () => {
     expect(rewrapped).toEqual(await field.encryptEach(values))
   })
 
+  it('of which a row cannot be encrypted anew: the error says which row', async () => {
+    const field = open({ 1: legacy(), 2: { cipher: countingAes(key(2)) } }, 2, {
+      format,
+      rowTweak: true,
+    })
+    const results = await field.rewrapEach(['bad', '890121234567890000', '0123456789'], {
+      versions: 1,
+      rowTweaks: ['a', 'b', 'x'.repeat(5000)],
+    })
+    expect(results).toMatchObject([
+      { code: 'SYMBOL_INVALID', index: 0 },
+      expect.stringMatching(/^\d{18}$/),
+      { code: 'TWEAK_INVALID', index: 2, where: 'column pan' },
+    ])
+  })
+
   it('is not made anew unless that is said, too', async () => {
     const reading = open({ 1: legacy() }, 1, { format })
     await expect(reading.encryptEach(values)).rejects.toMatchObject({ code: 'NOT_APPROVED' })

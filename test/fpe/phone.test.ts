@@ -17,7 +17,7 @@ describe('country codes', () => {
   })
 
   it('are those of ITU-T E.164', () => {
-    // 213 of libphonenumber 9 (with 888, withdrawn), and 379, assigned to the Vatican and not in use.
+    // The 215 of libphonenumber (888 among them, which is withdrawn) and 379, the Vatican's, not in use.
     expect(COUNTRY_CODES.size).toBe(216)
     for (const code of ['1', '7', '44', '49', '358', '420', '800', '882', '998']) {
       expect(COUNTRY_CODES).toContain(code)
