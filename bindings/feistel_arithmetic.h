@@ -70,6 +70,29 @@ struct Divisor {
   }
 };
 
+// Takes digits off a number below 2^56. With 2^s < radix <= 2^(s+1) and
+// reciprocal = ceil(2^(64+s) / radix), x * reciprocal / 2^(64+s) exceeds x / radix by less than
+// x / 2^(64+s) < 1 / radix, so the floors are equal.
+struct DigitDivisor {
+  uint64_t radix = 2;
+  uint64_t reciprocal = uint64_t{1} << 63;
+  unsigned shift = 0;
+
+  constexpr DigitDivisor() = default;
+  constexpr explicit DigitDivisor(uint64_t of) : radix(of) {
+    while (radix > uint64_t{2} << shift) shift++;
+    reciprocal = static_cast<uint64_t>(((Wide{1} << (64 + shift)) + radix - 1) / radix);
+  }
+
+  // The remainder; `number` becomes the quotient.
+  uint64_t Take(uint64_t* number) const {
+    const uint64_t quotient = MultiplyHigh(*number, reciprocal) >> shift;
+    const uint64_t rest = *number - quotient * radix;
+    *number = quotient;
+    return rest;
+  }
+};
+
 // (x + y) mod number, or (x - y) mod number. x < number <= 2^(w/2+32), any y.
 template <bool kSubtract, typename Word>
 inline Word AddModulo(Word x, Word y, const Divisor<Word>& modulus) {

@@ -45,7 +45,8 @@ bool FeistelGroup::Prepare(bool ff3_1) {
   scheme = ff3_1 ? Scheme::kFf3_1 : (b <= 4 ? Scheme::kFf1Narrow : Scheme::kFf1Wide);
   b_bits = 8 * b;
   y_shift = 8 * (16 - d);
-  digit = Divisor<uint64_t>(radix);
+  digit = DigitDivisor(radix);
+  records_at_once = kCharactersAtOnce / length;
   for (size_t at = 0; at < 2; at++) {
     HalfShape& half = halves[at];
     const Wide modulus = Power(radix, lengths[at]);

@@ -15,6 +15,7 @@ namespace keyrite {
 constexpr uint32_t kMaxRadix = 65536;
 constexpr unsigned kMaxHalfBits = 96;
 constexpr uint32_t kMaxLength = 2 * kMaxHalfBits;
+constexpr uint32_t kCharactersAtOnce = 4096;
 
 // How symbols stand in memory.
 enum class Symbols { kBytes, kWords, kDecimalBytes, kDecimalCharacters, kCharacters };
@@ -62,7 +63,8 @@ struct FeistelGroup {
   // Set by Prepare.
   Scheme scheme = Scheme::kFf1Narrow;
   std::array<HalfShape, 2> halves;
-  Divisor<uint64_t> digit;  // radix
+  DigitDivisor digit;
+  size_t records_at_once = 1;  // that fit kCharactersAtOnce
   unsigned b_bits = 0;      // 8 b
   unsigned y_shift = 0;     // S[:d] as a number is S shifted right by so many bits
   size_t extra_waves = 0;   // blocks of Q that hold nothing but an own tweak

@@ -27,11 +27,9 @@ uint64_t Horner(const Symbol* at, ptrdiff_t step, uint32_t count, uint64_t radix
 // `at` is the last numeral written first, `step` leads to the more significant ones.
 template <typename Symbol>
 void Digits(uint64_t number, Symbol* at, ptrdiff_t step, uint32_t count,
-            const Divisor<uint64_t>& radix) {
+            DigitDivisor radix) {
   for (uint32_t done = 0; done < count; done++, at += step) {
-    uint64_t quotient;
-    *at = static_cast<Symbol>(radix.Divide(number, &quotient));
-    number = quotient;
+    *at = static_cast<Symbol>(radix.Take(&number));
   }
 }
 
@@ -52,8 +50,7 @@ Half ParseHalf(const Symbol* symbols, const HalfShape& half, uint64_t radix, uin
 }
 
 template <bool kReversed, typename Symbol, typename Half>
-void FormatHalf(Half number, Symbol* symbols, const HalfShape& half,
-                const Divisor<uint64_t>& radix) {
+void FormatHalf(Half number, Symbol* symbols, const HalfShape& half, const DigitDivisor& radix) {
   const ptrdiff_t step = kReversed ? 1 : -1;
   Symbol* bottom = kReversed ? symbols : symbols + half.symbols - 1;
   if constexpr (std::is_same_v<Half, uint32_t>) {
@@ -113,6 +110,23 @@ uint64_t LaneDigits(uint64_t value) {
 // Digits in the first and, but for that one, eight in each lane.
 uint32_t TopDigits(uint32_t digits) { return (digits - 1) % kLane + 1; }
 
+// The value of `count` digits at `at`, at most eight.
+template <bool kReversed>
+uint64_t ParseLane(const uint8_t* at, uint32_t count, uint64_t zeros, const uint8_t* end,
+                   uint64_t* bad) {
+  const uint32_t shift = 8 * (kLane - count);
+  uint64_t word = (LoadLane(at, count, end) ^ zeros) << shift;
+  if (kReversed) word = __builtin_bswap64(word) << shift;
+  return LaneValue(word, bad);
+}
+
+template <bool kReversed>
+void FormatLane(uint64_t value, uint8_t* at, uint32_t count, uint64_t zeros, const uint8_t* end) {
+  const uint64_t word = LaneDigits(value);
+  const uint64_t ordered = kReversed ? __builtin_bswap64(word) : word >> (8 * (kLane - count));
+  StoreLane(at, ordered ^ zeros, count, end);
+}
+
 template <bool kReversed, typename Half>
 Half ParseDecimal(const uint8_t* symbols, uint32_t digits, uint64_t zeros, const uint8_t* end,
                   uint64_t* bad) {
@@ -120,11 +134,8 @@ Half ParseDecimal(const uint8_t* symbols, uint32_t digits, uint64_t zeros, const
   Sum number = 0;
   uint32_t count = TopDigits(digits);
   for (uint32_t done = 0; done < digits; done += count, count = kLane) {
-    const uint32_t shift = 8 * (kLane - count);
-    const uint8_t* at = kReversed ? symbols + (digits - done - count) : symbols + done;
-    uint64_t word = (LoadLane(at, count, end) ^ zeros) << shift;
-    if (kReversed) word = __builtin_bswap64(word) << shift;
-    number = number * 100000000 + LaneValue(word, bad);
+    const uint8_t* at = symbols + (kReversed ? digits - done - count : done);
+    number = number * 100000000 + ParseLane<kReversed>(at, count, zeros, end, bad);
   }
   return static_cast<Half>(number);
 }
@@ -147,10 +158,7 @@ void FormatDecimal(Half number, uint8_t* symbols, uint32_t digits, uint64_t zero
   for (uint32_t at = 0; at <= top; at++) {
     const uint32_t lane = kReversed ? at : top - at;
     const uint32_t count = lane == top ? TopDigits(digits) : kLane;
-    const uint64_t word = LaneDigits(lanes[lane]);
-    const uint64_t ordered =
-        kReversed ? __builtin_bswap64(word) : word >> (8 * (kLane - count));
-    StoreLane(symbols, ordered ^ zeros, count, end);
+    FormatLane<kReversed>(lanes[lane], symbols, count, zeros, end);
     symbols += count;
   }
 }
@@ -158,7 +166,6 @@ void FormatDecimal(Half number, uint8_t* symbols, uint32_t digits, uint64_t zero
 // --- Characters ---
 
 constexpr size_t kStretch = 64;  // characters mapped at a time
-constexpr size_t kScratch = 4096;
 
 void StretchToNumerals(const uint8_t* characters, uint8_t* numerals,
                        const std::vector<CharacterRun>& runs, uint64_t* bad) {
@@ -259,7 +266,14 @@ class Symbolizer {
     const uint8_t* end = input + count * group_.length;
     const uint32_t u = group_.halves[0].symbols, v = group_.halves[1].symbols;
     uint64_t bad = 0;
-    for (size_t stop = at + count; at < stop; at++, input += u + v) {
+    const size_t stop = at + count;
+    if (u <= kLane && v <= kLane) {
+      for (; at < stop; at++, input += u + v) {
+        left_[at] = static_cast<Half>(ParseLane<kReversed>(input, u, zeros, end, &bad));
+        right_[at] = static_cast<Half>(ParseLane<kReversed>(input + u, v, zeros, end, &bad));
+      }
+    }
+    for (; at < stop; at++, input += u + v) {
       left_[at] = ParseDecimal<kReversed, Half>(input, u, zeros, end, &bad);
       right_[at] = ParseDecimal<kReversed, Half>(input + u, v, zeros, end, &bad);
     }
@@ -280,12 +294,12 @@ class Symbolizer {
   }
 
   uint64_t ParseCharacters(const uint8_t* input, size_t at, size_t count) const {
-    uint8_t numerals[kScratch];
+    uint8_t numerals[kCharactersAtOnce];
     uint64_t bad = 0;
     const auto map = [this, &bad](const uint8_t* from, uint8_t* to) {
       StretchToNumerals(from, to, group_.runs, &bad);
     };
-    const size_t fit = kScratch / group_.length;
+    const size_t fit = group_.records_at_once;
     for (size_t done = 0; done < count; done += fit) {
       const size_t some = std::min(fit, count - done);
       EachStretch(input + done * group_.length, numerals, some * group_.length,
@@ -299,7 +313,14 @@ class Symbolizer {
   void FormatDigits(uint8_t* output, uint64_t zeros) const {
     const uint8_t* end = output + segment_.count * group_.length;
     const uint32_t u = group_.halves[0].symbols, v = group_.halves[1].symbols;
-    for (size_t at = 0; at < segment_.count; at++, output += u + v) {
+    size_t at = 0;
+    if (u <= kLane && v <= kLane) {
+      for (; at < segment_.count; at++, output += u + v) {
+        FormatLane<kReversed>(static_cast<uint64_t>(left_[at]), output, u, zeros, end);
+        FormatLane<kReversed>(static_cast<uint64_t>(right_[at]), output + u, v, zeros, end);
+      }
+    }
+    for (; at < segment_.count; at++, output += u + v) {
       FormatDecimal<kReversed>(left_[at], output, u, zeros, end);
       FormatDecimal<kReversed>(right_[at], output + u, v, zeros, end);
     }
