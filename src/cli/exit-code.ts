@@ -2,6 +2,7 @@
 import {
   ConfigError,
   FormatError,
+  FpeError,
   KeyriteError,
   Pkcs11Error,
   TokenError,
@@ -40,6 +41,7 @@ const CONFIGURATION: ReadonlySet<string> = new Set([
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage
   if (error instanceof VerificationError) return EXIT.verification
+  if (error instanceof FpeError && error.code !== 'ABORTED') return EXIT.configuration
   if (error instanceof ConfigError || error instanceof FormatError) return EXIT.configuration
   if (error instanceof TokenError && CONFIGURATION.has(error.code)) return EXIT.configuration
   if (error instanceof TokenError || error instanceof Pkcs11Error) return EXIT.hsm

@@ -10,6 +10,7 @@ import { addCustodianCommands } from './custodian.ts'
 import { addDoctorCommand } from './doctor.ts'
 import { errorDocument, printError, stackLines, toKeyriteError, withPlace } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
+import { addFpeCommands } from './fpe.ts'
 import { addKeyCommands } from './key.ts'
 import { type Io, type Output, createOutput } from './output.ts'
 import { addTokenCommands } from './token.ts'
@@ -49,6 +50,7 @@ export function buildProgram(dispatch: Dispatch): Command {
   addCeremonyCommands(program, dispatch)
   addAuditCommands(program, dispatch)
   addKeyCommands(program, dispatch)
+  addFpeCommands(program, dispatch)
   const seal = (command: Command): void => {
     command.exitOverride((error) => {
       throw error.exitCode === 0 ? error : toUsageError(command, error)

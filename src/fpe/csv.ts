@@ -188,7 +188,7 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
       : undefined
     const values = plan.fields.map((field) => fieldIndex(field, names, scan.count))
     const versions = plan.versionFields.map((field) => {
-      if (plan.task !== 'encrypt') return fieldIndex(field, names, scan.count)
+      if (!plan.versionsMayLack) return fieldIndex(field, names, scan.count)
       const absent =
         names === undefined ? Number(field) > scan.count : !names.includes(String(field))
       return absent ? -1 : fieldIndex(field, names, scan.count)
@@ -209,7 +209,7 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
   /** The header with the version columns added or taken away. */
   const headerText = (text: string, at: number, { versions, keep }: Columns): string => {
     const added = plan.versionFields
-      .filter((_, i) => versions[i] === -1)
+      .filter((_, i) => versions[i] === -1 && plan.task !== 'decrypt')
       .map((name) => delimiter + spelled(encodeBytes(String(name)), false))
     const bodyEnd = scan.ends[keep - 1] ?? scan.bodyEnd
     return text.slice(at, bodyEnd) + added.join('') + text.slice(scan.bodyEnd, scan.end)
@@ -222,7 +222,7 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
     if (index < 0) {
       row.starts[slot] = row.ends[slot] = scan.bodyEnd
       row.versions[v] = undefined
-      row.before[v] = row.none[v] = delimiter
+      row.before[v] = row.none[v] = plan.task === 'decrypt' ? '' : delimiter
       return undefined
     }
     const [start = 0, end = 0] = [scan.starts[index], scan.ends[index]]

@@ -34,4 +34,16 @@ export type {
   RunRecords,
   TweakOption,
 } from './types.ts'
+export { identifyInput, type InputIdentity, sameInput } from './input-identity.ts'
+export { openPart, type PartFile, type PartOptions } from './resume.ts'
+export {
+  type BadRow,
+  type FpeStreamOptions,
+  fpePieces,
+  fpeTransform,
+  type StreamColumn,
+  type StreamPiece,
+  type StreamProgress,
+  type StreamStart,
+} from './stream.ts'
 export { uuid, type UuidOptions } from './uuid.ts'

@@ -64,6 +64,7 @@ const NO_PLAN: RowPlan = {
   fields: [],
   versionFields: [],
   tweakFields: [],
+  versionsMayLack: false,
   keepEmpty: false,
 }
 

@@ -29,6 +29,7 @@ export interface RewritePlan {
   readonly format: RowFormat
   readonly rows: RowPlan
   readonly columns: readonly PlannedColumn[]
+  /** Version of values that have none beside them. */
   readonly fromVersion: number | undefined
   readonly stop: boolean
   readonly signal: AbortSignal
@@ -95,7 +96,7 @@ function gather(plan: RewritePlan, batch: RowBatch): { works: Work[]; blames: Ma
     if (!blames.has(i)) blames.set(i, { fault: noVersion(plan.rows.versionFields[v]) })
   }
   for (const [c, { version: v }] of plan.columns.entries()) {
-    if (plan.task === 'encrypt' || v === undefined) continue
+    if (plan.task === 'encrypt' || v === undefined || plan.fromVersion !== undefined) continue
     for (let i = 0; i < batch.count; i += 1) {
       if (batch.values[c]?.[i] === undefined || batch.special.has(i)) continue
       if (batch.versions[v]?.[i] === undefined) blameVersion(i, v)
@@ -107,7 +108,7 @@ function gather(plan: RewritePlan, batch: RowBatch): { works: Work[]; blames: Ma
     for (let i = 0; i < batch.count; i += 1) {
       const value = batch.values[c]?.[i]
       if (value === undefined || batch.special.has(i) || blames.has(i)) continue
-      const version = v === undefined ? plan.fromVersion : found?.[i]
+      const version = found?.[i] ?? plan.fromVersion
       if (plan.task !== 'encrypt' && version !== undefined) versions.push(version)
       if (t !== undefined) tweaks.push(batch.tweaks[t]?.[i] ?? '')
       values.push(value)

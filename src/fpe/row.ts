@@ -17,6 +17,8 @@ export interface RowPlan {
   readonly versionFields: readonly (string | number)[]
   /** Fields whose text is bound into the tweak of the row's values. */
   readonly tweakFields: readonly (string | number)[]
+  /** The field of a key version need not be there: it is added, where a version is written. */
+  readonly versionsMayLack: boolean
   /** Empty, null and missing values stay as they are; false: they make a bad row. */
   readonly keepEmpty: boolean
 }

@@ -65,7 +65,7 @@ export interface FpeStreamOptions {
   readonly csv?: CsvOptions
   /** Empty, null and missing values stay as they are; default false: they make a bad row. */
   readonly keepEmpty?: boolean
-  /** Key version of all values, for columns without a version field. Rewrap needs one of the two. */
+  /** Key version of values that have none beside them. Rewrap needs this or a version field. */
   readonly fromVersion?: number
   readonly signal?: AbortSignal
 }
@@ -149,6 +149,7 @@ function makePlan(options: FpeStreamOptions, signal: AbortSignal): RewritePlan {
     fields: columns.map(({ column, field }) => field ?? column.name),
     versionFields,
     tweakFields,
+    versionsMayLack: direction === 'encrypt' || options.fromVersion !== undefined,
     keepEmpty: options.keepEmpty ?? false,
   }
   return {
