@@ -5,7 +5,7 @@
  */
 import { ConfigError, FpeError } from '../errors.ts'
 import { type Format, onlyOptions, optionCount, wrongCharacter } from './format.ts'
-import { type BbanRun, IBAN_REGISTRY } from './iban-registry.ts'
+import { type BbanRun, IBAN_STRUCTURES } from './iban-structures.ts'
 import { type Cell, DIGITS, type Layout, type Placed, UPPER, UPPER_ALPHANUMERIC } from './layout.ts'
 import { codesOf, keepEnds, layoutOf, place, replaced, textOf } from './layout.ts'
 
@@ -65,8 +65,8 @@ export function iban(options: IbanOptions = {}): Format {
   const keepFirst = optionCount('iban.keepFirst', options.keepFirst, [0, 30], 0)
   const keepLast = optionCount('iban.keepLast', options.keepLast, [0, 30], 0)
   const forms = new Map<string, Forms>()
-  for (const country of options.countries ?? IBAN_REGISTRY.keys()) {
-    const runs = IBAN_REGISTRY.get(country)
+  for (const country of options.countries ?? IBAN_STRUCTURES.keys()) {
+    const runs = IBAN_STRUCTURES.get(country)
     if (runs === undefined) {
       throw new ConfigError('the IBAN registry has no such country', {
         where: 'iban.countries',

@@ -3,13 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { ConfigError } from '../../src/errors.ts'
-import { IBAN_REGISTRY } from '../../src/fpe/iban-registry.ts'
+import { IBAN_STRUCTURES } from '../../src/fpe/iban-structures.ts'
 import { type IbanOptions, iban } from '../../src/fpe/iban.ts'
 import { behaves, columnOf, refusal, texts } from './format-column.ts'
 
 /**
- * One example of each country: those of the SWIFT registry as globalcitizen/php-iban carries them (registry.txt), and
- * where that has none or an older form, as the registry itself prints them.
+ * One number of each country: the example that globalcitizen/php-iban carries of the SWIFT list, and where that
+ * has none or an older form, one of the right form with right check digits.
  */
 const EXAMPLES = `
 AD1200012030200359100100 AE070331234567890123456 AL47212110090000000235698741 AT611904300234573201
@@ -50,7 +50,7 @@ function remainder(iban: string): bigint {
 }
 const structure = (country: string): RegExp =>
   new RegExp(
-    `^${country}\\d\\d${IBAN_REGISTRY.get(country)!
+    `^${country}\\d\\d${IBAN_STRUCTURES.get(country)!
       .map(
         ({ count, class: letter }) =>
           `${{ n: '\\d', a: '[A-Z]', c: '[0-9A-Z]' }[letter]}{${count}}`,
@@ -61,7 +61,7 @@ const printed = (text: string): string => text.replaceAll(/(.{4})(?=.)/g, '$1 ')
 
 describe('the registry', () => {
   it('has every country that has an example, and no other', () => {
-    expect([...IBAN_REGISTRY.keys()]).toEqual(EXAMPLES.map((example) => example.slice(0, 2)))
+    expect([...IBAN_STRUCTURES.keys()]).toEqual(EXAMPLES.map((example) => example.slice(0, 2)))
     expect(EXAMPLES).toHaveLength(89)
   })
 

@@ -18,7 +18,7 @@ export interface BbanRun {
 }
 
 /** BBAN structure by ISO 3166-1 code (and XK). */
-export const IBAN_REGISTRY: ReadonlyMap<string, readonly BbanRun[]> = new Map(
+export const IBAN_STRUCTURES: ReadonlyMap<string, readonly BbanRun[]> = new Map(
   STRUCTURES.trim()
     .split(/\s+/)
     .map((entry) => [
