@@ -7,7 +7,7 @@ import { KeyriteError, Pkcs11Error, TokenError } from '../errors.ts'
 import { CKS } from './constants.ts'
 import { CKR } from './constants-ckr.ts'
 import type { Cryptoki, SessionHandle } from './cryptoki.ts'
-import { Interrupted } from './jobs.ts'
+import { allEnded, Interrupted } from './jobs.ts'
 import type { StartJob } from './jobs.ts'
 import type { LoadedModule } from './loaded-module.ts'
 import { climb, connectionLost, firstStep, isRecoverable } from './recovery.ts'
@@ -48,7 +48,10 @@ export interface Connection {
    * @throws TokenError CONNECTION_LOST, POOL_TIMEOUT, MODULE_CLOSED; whatever `work` throws.
    */
   run<T>(work: (place: Place, start: StartJob) => T | Promise<T>, options?: RunOptions): Promise<T>
-  /** Waits for the jobs that run, logs out and closes all sessions. */
+  /**
+   * Waits for the jobs that run, logs out and closes all sessions.
+   * @throws TokenError MODULE_BUSY when a job does not end in time; the login stays, `close` may be called again.
+   */
   close(): Promise<void>
 }
 
@@ -101,7 +104,10 @@ export async function connect(
   let generation = module.generation
   let epoch = 1
   let loginSession: SessionHandle | undefined
+  /** No operation is begun any more. */
   let closed = false
+  /** The sessions are closed too. */
+  let gone = false
   let loginQueue: Promise<unknown> = Promise.resolve()
   const waitTimeoutMs = login?.waitTimeoutMs ?? WAIT_TIMEOUT_MS
   const running = new Set<Promise<unknown>>()
@@ -290,10 +296,11 @@ export async function connect(
       }
     },
     async close() {
-      if (closed) return
       await module.exclusive(async () => {
+        if (gone) return
         closed = true
-        await Promise.allSettled(running)
+        await allEnded(where, running, waitTimeoutMs)
+        gone = true
         if (module.generation === generation) drop()
         if (user !== 'nobody') module.logins.delete(claim)
       })

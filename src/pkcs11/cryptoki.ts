@@ -251,7 +251,10 @@ export interface Cryptoki {
   reinitialize(): void
   /** C_Finalize (its error ignored), dlclose, dlopen, C_Initialize: the fourth step. Throws like {@link Cryptoki.reinitialize}. */
   reload(): void
-  /** Gives up this reference. The last one of the owner finalises the module, except on workers. */
+  /**
+   * Gives up this reference. The last one of the owner finalises the module, except on workers.
+   * @throws TokenError MODULE_BUSY while work of this reference runs on another thread.
+   */
   close(): void
 }
 

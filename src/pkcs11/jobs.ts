@@ -37,28 +37,35 @@ export interface Jobs {
 
 const TIMEOUT_MS = 10_000
 
+/**
+ * Resolves when all have settled, however.
+ * @throws TokenError MODULE_BUSY when some have not after `timeoutMs`. `where` names module or token.
+ */
+export async function allEnded(
+  where: string,
+  running: Iterable<Promise<unknown>>,
+  timeoutMs: number,
+): Promise<void> {
+  const list = [...running]
+  if (list.length === 0) return
+  const late = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => late.resolve(true), timeoutMs)
+  const all = Promise.allSettled(list).then(() => false)
+  const timedOut = await Promise.race([all, late.promise])
+  clearTimeout(timer)
+  if (!timedOut) return
+  throw new TokenError('MODULE_BUSY', 'calls are running inside the module', {
+    where,
+    expected: `their end within ${timeoutMs} ms`,
+    hint: 'a call that never returns ends with its process only',
+  })
+}
+
 /** See {@link Jobs}. `where` names the module in errors. */
 export function createJobs(where: string): Jobs {
   const running = new Map<Job<unknown>, Promise<unknown>>()
   let open: Promise<unknown> = Promise.resolve()
   let shut = 0
-
-  const ended = async (timeoutMs: number) => {
-    if (running.size === 0) return
-    for (const job of running.keys()) job.stop()
-    const late = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => late.resolve(true), timeoutMs)
-    const all = Promise.allSettled(running.values()).then(() => false)
-    const timedOut = await Promise.race([all, late.promise])
-    clearTimeout(timer)
-    if (!timedOut) return
-    throw new TokenError('MODULE_BUSY', 'calls are running inside the module', {
-      where,
-      expected: `their end within ${timeoutMs} ms`,
-      got: `${running.size} running`,
-      hint: 'a call that never returns ends with its process only',
-    })
-  }
 
   return {
     get open() {
@@ -79,7 +86,8 @@ export function createJobs(where: string): Jobs {
       open = Promise.all([open, over.promise])
       shut += 1
       try {
-        await ended(timeoutMs)
+        for (const job of running.keys()) job.stop()
+        await allEnded(where, running.values(), timeoutMs)
         return work()
       } finally {
         shut -= 1

@@ -27,6 +27,7 @@ function createHsm(path: string, options: LoadOptions): Hsm {
   const { cryptoki } = module
   const tokens = new Set<Token>()
   let closed = false
+  let released = false
 
   const alive = () => {
     if (!closed) return
@@ -107,9 +108,11 @@ function createHsm(path: string, options: LoadOptions): Hsm {
     open: (tokenUri) => start(tokenUri, undefined),
 
     async [Symbol.asyncDispose]() {
-      if (closed) return
       closed = true
+      // One whose work does not end throws, and all of this may be called again.
       for (const token of [...tokens]) await token[Symbol.asyncDispose]()
+      if (released) return
+      released = true
       module.release()
     },
   }

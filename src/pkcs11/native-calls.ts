@@ -45,6 +45,7 @@ const RANDOM_MAX = 0x10_0000
 export class NativeCryptoki extends ObjectCalls implements Cryptoki {
   readonly #host: ModuleHost
   readonly #sessions = new Set<bigint>()
+  #jobs = 0
   #closed = false
 
   constructor(host: ModuleHost) {
@@ -234,12 +235,15 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
   ): Promise<NativeOutcome> {
     const { addon, id } = this.open()
     let outcome: NativeOutcome
+    this.#jobs += 1
     try {
       outcome = await begin(addon, id)
     } catch (error) {
       if (!(error instanceof TypeError)) throw error
       // Says which argument is wrong, and holds none of them.
       return refuse('C_Encrypt batch', 'what BlockCipher asks for', error.message)
+    } finally {
+      this.#jobs -= 1
     }
     assertOk(outcome.fn, outcome.rv)
     return outcome
@@ -288,6 +292,12 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
 
   close(): void {
     if (this.#closed) return
+    if (this.#jobs > 0) {
+      throw new TokenError('MODULE_BUSY', 'calls are running inside the module', {
+        where: this.#host.path,
+        hint: 'wait for them to end',
+      })
+    }
     for (const session of this.#sessions) {
       this.quietly(() => this.lib.C_CloseSession(handleBuffer(session, 'C_CloseSession')))
     }

@@ -181,6 +181,10 @@ const VENDORS: readonly Vendor[] = [
     hints: [
       says('operation', 'forwards to other modules, and not all of their mechanisms'),
       says('operation', 'after the server died, every call fails until finalise and initialise'),
+      says(
+        'operation',
+        'when the server dies under calls of several threads, some never return (seen with 0.24): maxSessions 1',
+      ),
     ],
   },
   {

@@ -67,7 +67,7 @@ describe('jobs', () => {
     const busy = expect(jobs.alone(work, 100)).rejects.toMatchObject({
       code: 'MODULE_BUSY',
       where: '/the/module.so',
-      got: '1 running',
+      expected: 'their end within 100 ms',
     })
     await vi.advanceTimersByTimeAsync(100)
     await busy
