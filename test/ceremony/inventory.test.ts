@@ -1,14 +1,13 @@
 /** After whole ceremonies, `pkcs11-tool -O` on the real tokens agrees with what the transcripts list. */
-import { readFileSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import { type Entry, type Ledger, rehearse } from '../../src/ceremony/index.ts'
 import { loadModule } from '../../src/pkcs11/index.ts'
-import { type Commitments, combineShares, openShare, pinDigits } from '../../src/quorum/index.ts'
 import { type Ours, inItsWords, pkcs11Tool, sorted } from '../pkcs11-tool.ts'
 import { scratch, softHsm } from '../tokens.ts'
+import { entriesOf, ledgerOf, userPin } from './cast-pin.ts'
 import { clock, random } from './ports.ts'
 import { shipped } from './stage.ts'
 
@@ -29,14 +28,8 @@ beforeAll(async () => {
   })
   const last = done.at(-1)?.outcome
   expect(last?.error?.toJSON()).toBeUndefined()
-  const log = join(last?.dir ?? '', 'log', 'seg', '000000000000.jsonl')
-  entries = readFileSync(log, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Entry)
-  const end = entries.findLast((entry) => entry.type === 'ledger')
-  if (end?.type !== 'ledger') throw new Error('the transcript holds no ledger')
-  ledger = end.ledger
+  entries = entriesOf(last?.dir ?? '')
+  ledger = ledgerOf(entries)
 }, 120_000)
 
 afterAll(() => {
@@ -49,29 +42,13 @@ interface Listing {
   readonly objects: Ours[]
 }
 
-/** The PIN, put together by two custodians outside keyrite's engine. */
-async function userPin(token: string): Promise<Uint8Array> {
-  const commitments = ledger.tokens[token]?.user as Commitments
-  const shares = await Promise.all(
-    ['bob', 'carol'].map(async (id) => {
-      const home = join(workDir, 'people', id)
-      const file = readdirSync(join(home, 'medium')).find((name) =>
-        name.startsWith(`${token}.user-pin.epoch-${commitments.epoch}.`),
-      )
-      const identity = new Uint8Array(readFileSync(join(home, 'age-identity.txt')))
-      return openShare(new Uint8Array(readFileSync(join(home, 'medium', file ?? ''))), { identity })
-    }),
-  )
-  return pinDigits(await combineShares(shares, commitments))
-}
-
 it.each(['vault', 'custody'])('%s: count, labels, ids, usage and access flags', async (token) => {
   const lists = entries.flatMap((entry) =>
     entry.type === 'record' && entry.name === 'token.objects' ? [entry.data as Listing] : [],
   )
   // The last list of the token. Custody is listed by no step of this plan: its keys are the ledger's.
   const last = lists.findLast((listing) => listing.token === token)
-  const listed = pkcs11Tool(softhsm.module, token, await userPin(token))
+  const listed = pkcs11Tool(softhsm.module, token, await userPin(workDir, ledger, token))
   if (last === undefined) {
     const known = Object.values(ledger.keys).filter((key) => key.token === token)
     expect(listed.map(({ label, id }) => ({ label, id }))).toEqual(
