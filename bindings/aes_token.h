@@ -11,7 +11,7 @@ namespace keyrite {
 enum class TokenMode {
   kOneCall,      // C_EncryptInit and C_Encrypt per call
   kMultiPart,    // one C_EncryptInit, C_EncryptUpdate per call, one C_EncryptFinal
-  kSingleBlock,  // C_EncryptInit and C_Encrypt per block: AES-CBC under a zero IV is AES of one block
+  kSingleBlock,  // C_EncryptInit and C_Encrypt per block: one block of CBC, zero IV, is ECB
 };
 
 class TokenAes final : public AesEngine {
@@ -19,7 +19,12 @@ class TokenAes final : public AesEngine {
   // `mechanism` is the JavaScript object that class Mechanism reads.
   TokenAes(Module* module, CK_ULONG session, const Napi::Value& mechanism, CK_ULONG key,
            TokenMode mode)
-      : module_(module), session_(session), mechanism_(mechanism), key_(key), mode_(mode) {}
+      : stay_(module),
+        module_(module),
+        session_(session),
+        mechanism_(mechanism),
+        key_(key),
+        mode_(mode) {}
 
   bool InPlace() const override { return false; }
   CipherResult Encrypt(const uint8_t* in, uint8_t* out, size_t count) override;
@@ -30,6 +35,7 @@ class TokenAes final : public AesEngine {
   CipherResult EncryptAlone(const uint8_t* in, uint8_t* out, CK_ULONG length);
   CipherResult EncryptPart(const uint8_t* in, uint8_t* out, CK_ULONG length);
 
+  Stay stay_;
   Module* module_;
   CK_ULONG session_;
   Mechanism mechanism_;

@@ -27,6 +27,19 @@ struct Module {
   std::array<std::atomic<uint64_t>, kFunctionCount> calls{};
 };
 
+// Counts work of several calls as in flight between them too: a module that is finalised there
+// crashes at the next call, or takes the numbers of sessions and keys for others.
+class Stay {
+ public:
+  explicit Stay(Module* module) : module_(module) { module_->in_flight.fetch_add(1); }
+  ~Stay() { module_->in_flight.fetch_sub(1); }
+  Stay(const Stay&) = delete;
+  Stay& operator=(const Stay&) = delete;
+
+ private:
+  Module* module_;
+};
+
 enum class OpenStatus { kOk, kCannotLoad, kNoEntryPoint, kBadFunctionList, kIsThisAddon, kTooMany };
 
 struct OpenResult {
