@@ -9,6 +9,7 @@ export const grouped = (count: number): string => count.toLocaleString('en-US')
 
 /** Bytes in decimal units. */
 export function megabytes(bytes: number): string {
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`
 }
 

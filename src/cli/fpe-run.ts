@@ -19,6 +19,7 @@ import { fpeLibrary } from './libraries.ts'
 import { readText } from './read-input.ts'
 import type { Screen } from './screen.ts'
 import { systemClock } from './system-ports.ts'
+import { youngGenerationCap } from './young-generation.ts'
 
 /** Says once that a method is not approved. */
 export function warnOfMethods(config: FpeConfig, side: Screen): void {
@@ -73,6 +74,7 @@ async function pump(
     (await keys.key(uri)).blockCipher(chunkBlocks === undefined ? {} : { chunkBlocks }),
   )
   const { signal } = interrupts
+  const capMemory = youngGenerationCap()
   let progress = output.from
   const report = progressPrinter(words.side, input.size, progress, () => systemClock.monotonicMs())
   const from = progress && {
@@ -85,6 +87,7 @@ async function pump(
     for await (const piece of fpePieces(bytes, settings, from)) {
       await output.write(piece)
       progress = piece.progress
+      capMemory()
       if (io.stderr.isTTY === true) report(progress)
       if (signal.aborted) break
     }
