@@ -1,5 +1,8 @@
 #include "aes_token.h"
 
+#include <mutex>
+#include <set>
+
 #include "secret.h"
 
 namespace keyrite {
@@ -16,9 +19,24 @@ CK_RV Checked(CK_RV rv, CK_ULONG got, CK_ULONG expected) {
 // The functions take pointers to bytes they do not change.
 CK_BYTE_PTR Unconst(const uint8_t* bytes) { return const_cast<CK_BYTE_PTR>(bytes); }
 
+std::mutex claims_lock;
+std::set<std::pair<const Module*, CK_ULONG>> claims;
+
 }  // namespace
 
+SessionClaim::SessionClaim(const Module* module, CK_ULONG session) : session_(module, session) {
+  const std::lock_guard<std::mutex> lock(claims_lock);
+  held_ = claims.insert(session_).second;
+}
+
+SessionClaim::~SessionClaim() {
+  if (!held_) return;
+  const std::lock_guard<std::mutex> lock(claims_lock);
+  claims.erase(session_);
+}
+
 CipherResult TokenAes::Start() {
+  if (!claim_.held()) return {CKR_OPERATION_ACTIVE, "C_EncryptInit"};
   const CK_RV rv = module_->guarded.C_EncryptInit(session_, mechanism_.get(), key_);
   active_ = rv == CKR_OK;
   return {rv, active_ ? "" : "C_EncryptInit"};

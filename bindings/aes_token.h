@@ -2,6 +2,8 @@
 #ifndef KEYRITE_AES_TOKEN_H
 #define KEYRITE_AES_TOKEN_H
 
+#include <utility>
+
 #include "aes_engine.h"
 #include "mechanism.h"
 #include "module.h"
@@ -14,12 +16,29 @@ enum class TokenMode {
   kSingleBlock,  // C_EncryptInit and C_Encrypt per block: one block of CBC, zero IV, is ECB
 };
 
+// A session has one operation of a kind at a time, and modules crash when two threads begin one
+// (SoftHSM 2.6): the first job on a session has it until it ends.
+class SessionClaim {
+ public:
+  SessionClaim(const Module* module, CK_ULONG session);
+  ~SessionClaim();
+  SessionClaim(const SessionClaim&) = delete;
+  SessionClaim& operator=(const SessionClaim&) = delete;
+  // False: another job has the session.
+  bool held() const { return held_; }
+
+ private:
+  std::pair<const Module*, CK_ULONG> session_;
+  bool held_;
+};
+
 class TokenAes final : public AesEngine {
  public:
   // `mechanism` is the JavaScript object that class Mechanism reads.
   TokenAes(Module* module, CK_ULONG session, const Napi::Value& mechanism, CK_ULONG key,
            TokenMode mode)
       : stay_(module),
+        claim_(module, session),
         module_(module),
         session_(session),
         mechanism_(mechanism),
@@ -36,6 +55,7 @@ class TokenAes final : public AesEngine {
   CipherResult EncryptPart(const uint8_t* in, uint8_t* out, CK_ULONG length);
 
   Stay stay_;
+  SessionClaim claim_;
   Module* module_;
   CK_ULONG session_;
   Mechanism mechanism_;

@@ -180,7 +180,8 @@ BatchArguments ReadBatch(const Napi::Value& batch) {
     const size_t bytes = group.count * group.RecordBytes();
     uses.push_back({group.input, bytes, false});
     uses.push_back({group.output, bytes, true});
-    uses.push_back({group.tweaks, (group.own_tweaks ? group.count : 1) * group.tweak_length, false});
+    const size_t tweaks = group.own_tweaks ? group.count : 1;
+    uses.push_back({group.tweaks, tweaks * group.tweak_length, false});
   }
   RefuseOverlap(env, std::move(uses));
   return arguments;

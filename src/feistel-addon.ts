@@ -38,8 +38,8 @@ export type NativeAesKey = object & { readonly [aesBrand]: true }
 /**
  * See the head of this file. `cancel[0]` set to 1 (Atomics) ends a job between two calls; it stands on a
  * SharedArrayBuffer, which nobody can detach while a thread reads it. Every other array must not. A job works
- * on copies and writes `output` at its end, in one go. TypeError: an argument is wrong, or an output was
- * detached meanwhile.
+ * on copies and writes `output` at its end, in one go. A session has one job at a time: another one gets
+ * CKR_OPERATION_ACTIVE. TypeError: an argument is wrong, or an output was detached meanwhile.
  */
 export interface FeistelAddon {
   feistelOnToken(

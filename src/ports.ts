@@ -36,7 +36,7 @@ export interface FeistelGroup {
   readonly output: Uint8Array | Uint16Array
   /** Bytes per tweak. */
   readonly tweakLength: number
-  /** One tweak for all records, or one each: `tweakLength` or `count * tweakLength` bytes. */
+  /** One tweak for all records, or one each: `tweakLength` bytes (shared, also for one record) or `count * tweakLength`. */
   readonly tweaks: Uint8Array
   /**
    * FF1: the 16-byte CBC-MAC state (SP 800-38G Alg. 6) after P and, where one tweak is shared, after the

@@ -196,6 +196,19 @@ describe.each(Object.entries(MODES))('%s', (name, { mechanism, options }) => {
     expect(await run(toBatch(aes, false, false, shapes))).toEqual(ALL_WELL)
   })
 
+  it('a session is one job’s at a time', async () => {
+    const records = Array<number[]>(2000).fill(Array<number>(16).fill(1))
+    const big = () =>
+      toBatch(aes, false, false, [{ radix: 10, records, tweaks: [new Uint8Array()] }])
+    const [one, two] = [big(), big()]
+    const { result, calls } = await counted(() => Promise.all([run(one, 100), run(two, 100)]))
+    expect(result).toEqual([ALL_WELL, { ...ALL_WELL, rv: 0x90, fn: 'C_EncryptInit' }])
+    expect(calls).toEqual(callsOf(name, { calls: 200, blocks: 20_000 }))
+    expect(two.groups[0]!.output.every((symbol) => symbol === 0)).toBe(true)
+    expect(await run(two, 100)).toEqual(ALL_WELL)
+    expect(two.groups[0]!.output).toEqual(one.groups[0]!.output)
+  })
+
   it('arguments are checked', () => {
     const batch = toBatch(aes, false, false, shapes)
     const good = { ...options, chunkBlocks: 8 }
