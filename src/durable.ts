@@ -40,8 +40,9 @@ async function withFile<T>(
   path: string,
   flags: string | number,
   use: (file: FileHandle) => Promise<T>,
+  mode?: number,
 ): Promise<T> {
-  const file = await open(path, flags)
+  const file = await open(path, flags, mode)
   try {
     return await use(file)
   } finally {
@@ -68,13 +69,14 @@ export async function makeDirectory(path: string): Promise<void> {
 }
 
 /** Puts a file in place in one step: readers see the old or the new bytes, also after a crash. */
-export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+export async function replaceFile(path: string, bytes: Uint8Array, mode?: number): Promise<void> {
   const draft = `${path}.tmp`
   await wrapped(path, async () => {
-    await withFile(draft, 'w', async (file) => {
+    const write = async (file: FileHandle): Promise<void> => {
       await writeAll(file, bytes)
       await file.sync()
-    })
+    }
+    await withFile(draft, 'w', write, mode)
     await rename(draft, path)
   })
   await syncDirectory(dirname(path))

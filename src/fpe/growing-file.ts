@@ -1,6 +1,6 @@
 /** A file that grows under another name, OUT.part, and gets its own in one step. */
 import { constants } from 'node:fs'
-import { type FileHandle, access, link, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, access, link, open, rename, stat, unlink } from 'node:fs/promises'
 
 import { errnoOf } from '../errno.ts'
 import { ConfigError, StorageError } from '../errors.ts'
@@ -54,6 +54,16 @@ export const taken = (path: string): ConfigError =>
     got: 'a file',
     hint: 'choose another name, or say that the file may be replaced',
   })
+
+/** Whether a whole part has got its name; takes away the second name that a kill may have left. */
+export async function isPublished(final: string): Promise<boolean> {
+  if (!(await exists(final))) return false
+  if (!(await exists(partOf(final)))) return true
+  const [named, part] = [await stat(final), await stat(partOf(final))]
+  if (named.ino !== part.ino || named.dev !== part.dev) return false
+  await unlink(partOf(final))
+  return true
+}
 
 /** One file that grows, and its name in the end. */
 export class Growing {

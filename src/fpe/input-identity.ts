@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 
 import { sha256, toHex } from '../bytes.ts'
 
-/** Input that goes into its identity. */
+/** Input that goes into its identity; of a shorter one nothing does: its values could be guessed from a digest. */
 const HEAD_BYTES = 64 * 1024
 
 /** By what an input file is known again. */
@@ -12,7 +12,7 @@ export interface InputIdentity {
   readonly modifiedNs: string
   readonly device: string
   readonly inode: string
-  /** SHA-256 (hex) of its first 64 KiB. */
+  /** SHA-256 (hex) of its first 64 KiB; empty for a shorter file. */
   readonly head: string
 }
 
@@ -31,7 +31,7 @@ export async function identifyInput(file: FileHandle): Promise<InputIdentity> {
     modifiedNs: String(mtimeNs),
     device: String(dev),
     inode: String(ino),
-    head: toHex(sha256(head.subarray(0, length))),
+    head: length < head.length ? '' : toHex(sha256(head)),
   }
 }
 

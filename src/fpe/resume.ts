@@ -11,11 +11,10 @@ import { readIfPresent, replaceFile, syncDirectory } from '../durable.ts'
 import { ConfigError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import type { Clock } from '../ports.ts'
-import { Growing, exists, partOf, remove, taken, writing } from './growing-file.ts'
+import { Growing, exists, isPublished, partOf, remove, taken, writing } from './growing-file.ts'
 import { type InputIdentity, sameInput } from './input-identity.ts'
 import type { StreamProgress } from './stream.ts'
 
-/** A checkpoint after so much output, or so long, whichever comes first. */
 const CHECKPOINT_BYTES = 64 * 1024 * 1024
 const CHECKPOINT_MS = 10_000
 
@@ -37,6 +36,8 @@ export interface PartOptions {
   /** What happens to bad rows; may change as long as there was none. */
   readonly onError: string
   readonly clock: Clock
+  /** Output after which there is a checkpoint; default 64 MiB. There is one every ten seconds, too. */
+  readonly checkpointBytes?: number
 }
 
 /** What stands in the checkpoint. */
@@ -47,6 +48,8 @@ interface Checkpoint {
   readonly onError: string
   readonly rejects: string | null
   readonly rejectsBytes: number
+  /** All is written, and the files may have their names already. */
+  readonly whole: boolean
   /** null: nothing was written yet. */
   readonly progress: StreamProgress | null
 }
@@ -103,10 +106,20 @@ function checkSame(part: string, before: Checkpoint, now: PartOptions): void {
   }
 }
 
+/** The output and its report, as far as they have no name yet. */
+interface Files {
+  readonly data: Growing | undefined
+  readonly report: Growing | undefined
+}
+
+const filesOf = ({ data, report }: Files): Growing[] =>
+  [report, data].filter((file) => file !== undefined)
+
 class Part implements PartFile {
   readonly #options: PartOptions
   readonly #release: () => Promise<void>
-  readonly #files: readonly Growing[]
+  /** Files that have no name yet. */
+  readonly #files: Files
   readonly #checkpointPath: string
   #progress: StreamProgress | undefined
   #saved = 0
@@ -115,7 +128,7 @@ class Part implements PartFile {
   constructor(
     options: PartOptions,
     release: () => Promise<void>,
-    files: readonly Growing[],
+    files: Files,
     progress: StreamProgress | undefined,
   ) {
     this.#options = options
@@ -132,18 +145,17 @@ class Part implements PartFile {
   }
 
   async write(bytes: Uint8Array, rejects: Uint8Array, progress: StreamProgress): Promise<void> {
-    const { output, clock } = this.#options
-    const [data, report] = this.#files
+    const { output, clock, checkpointBytes = CHECKPOINT_BYTES } = this.#options
     await writing(output, async () => {
-      await data?.write(bytes)
-      await report?.write(rejects)
+      await this.#files.data?.write(bytes)
+      await this.#files.report?.write(rejects)
     })
     this.#progress = progress
     const late = clock.monotonicMs() - this.#savedAtMs >= CHECKPOINT_MS
-    if (late || progress.outputBytes - this.#saved >= CHECKPOINT_BYTES) await this.checkpoint()
+    if (late || progress.outputBytes - this.#saved >= checkpointBytes) await this.checkpoint()
   }
 
-  async checkpoint(): Promise<void> {
+  async checkpoint(whole = false): Promise<void> {
     const { recipe, input, onError, rejects, clock } = this.#options
     const checkpoint: Checkpoint = {
       kind: KIND,
@@ -151,12 +163,13 @@ class Part implements PartFile {
       input,
       onError,
       rejects: rejects ?? null,
-      rejectsBytes: this.#files[1]?.length ?? 0,
+      rejectsBytes: this.#files.report?.length ?? 0,
+      whole,
       progress: this.#progress ?? null,
     }
     await writing(this.#checkpointPath, async () => {
-      for (const file of this.#files) await file.sync()
-      await replaceFile(this.#checkpointPath, utf8(`${JSON.stringify(checkpoint)}\n`))
+      for (const file of filesOf(this.#files)) await file.sync()
+      await replaceFile(this.#checkpointPath, utf8(`${JSON.stringify(checkpoint)}\n`), 0o600)
     })
     this.#saved = this.#progress?.outputBytes ?? 0
     this.#savedAtMs = clock.monotonicMs()
@@ -164,9 +177,9 @@ class Part implements PartFile {
 
   async publish(): Promise<void> {
     const { output, replace } = this.#options
+    await this.checkpoint(true)
     // The report first: a finished output is never without it.
-    for (const file of this.#files.toReversed()) {
-      await writing(file.part, () => file.sync())
+    for (const file of filesOf(this.#files)) {
       await file.publish(replace)
       await syncDirectory(dirname(file.final))
     }
@@ -175,47 +188,48 @@ class Part implements PartFile {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of this.#files) await file.close()
+    for (const file of filesOf(this.#files)) await file.close()
     if (this.#progress === undefined) {
-      for (const { part } of this.#files) await remove(part)
+      for (const { part } of filesOf(this.#files)) await remove(part)
       await remove(this.#checkpointPath)
     }
     await this.#release()
   }
 }
 
-async function openFiles(options: PartOptions): Promise<[Growing[], StreamProgress | undefined]> {
+function refusePart(path: string): never {
+  throw new ConfigError('there is the part of another run', {
+    where: path,
+    expected: 'no part',
+    got: 'a file',
+    hint: 'resume that run, or remove the file if it is not wanted any more',
+  })
+}
+
+async function openFiles(options: PartOptions): Promise<[Files, StreamProgress | undefined]> {
   const { output, rejects, resume, replace } = options
-  const finals = rejects === undefined ? [output] : [output, rejects]
-  for (const path of finals) if (!replace && (await exists(path))) throw taken(path)
-  const checkpointPath = `${partOf(output)}.json`
-  const before = resume ? await readCheckpoint(checkpointPath) : undefined
+  const before = resume ? await readCheckpoint(`${partOf(output)}.json`) : undefined
   if (before !== undefined) checkSame(partOf(output), before, options)
-  for (const path of finals.map(partOf)) {
-    if (resume) continue
-    if (replace) await remove(path)
-    else if (await exists(path)) {
-      throw new ConfigError('there is the part of another run', {
-        where: path,
-        expected: 'no part',
-        got: 'a file',
-        hint: 'resume that run, or remove the file if it is not wanted any more',
-      })
-    }
-  }
   const progress = before?.progress ?? undefined
-  const lengths = [progress?.outputBytes ?? 0, progress === undefined ? 0 : before?.rejectsBytes]
-  const files: Growing[] = []
+
+  /** undefined: the run was killed after this file had got its name. */
+  const openOne = async (path: string, length: number): Promise<Growing | undefined> => {
+    if (before?.whole === true && (await isPublished(path))) return undefined
+    if (!replace && (await exists(path))) throw taken(path)
+    if (!resume && replace) await remove(partOf(path))
+    if (!resume && (await exists(partOf(path)))) refusePart(partOf(path))
+    return Growing.open(path, length)
+  }
+  const data = await openOne(output, progress?.outputBytes ?? 0)
   try {
-    for (const [i, path] of finals.entries()) {
-      const length = lengths[i] ?? 0
-      files.push(await Growing.open(path, length))
-    }
+    const length = progress === undefined ? 0 : (before?.rejectsBytes ?? 0)
+    const report = rejects === undefined ? undefined : await openOne(rejects, length)
+    return [{ data, report }, progress]
   } catch (error) {
-    for (const file of files) await file.close()
+    await data?.close()
+    if (progress === undefined && data !== undefined) await remove(data.part)
     throw error
   }
-  return [files, progress]
 }
 
 /**
