@@ -123,6 +123,8 @@ async function runInWaves(
 interface SliceOptions {
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
+  /** Symbols per batch, and values as many as have them; default: {@link SLICE} values. */
+  readonly sliceSymbols?: number
 }
 
 /**
@@ -134,15 +136,16 @@ export async function inSlices(
   total: number,
   sizeOf: (at: number) => number,
   run: (from: number, to: number) => Promise<void>,
-  { signal, onProgress }: SliceOptions,
+  { signal, onProgress, sliceSymbols }: SliceOptions,
 ): Promise<void> {
   let next = 0
   let done = 0
   let failed = false
   const take = (): [number, number] => {
     const from = next
-    const end = Math.min(total, from + SLICE)
-    for (let symbols = 0; next < end && symbols < SLICE_SYMBOLS; next++) symbols += sizeOf(next)
+    const end = sliceSymbols === undefined ? Math.min(total, from + SLICE) : total
+    const most = sliceSymbols ?? SLICE_SYMBOLS
+    for (let symbols = 0; next < end && symbols < most; next++) symbols += sizeOf(next)
     return [from, next]
   }
   const worker = async (): Promise<void> => {
