@@ -115,12 +115,16 @@ export async function runCheck(invocation: Invocation<CheckOptions>): Promise<Ex
   })
   printTable(
     output.text,
-    ['COLUMN', 'VALUES', 'WHAT'],
+    ['COLUMN', 'VALUES*', 'WHAT'],
     Array.from(columns.values(), ({ name, domain, describe }) => [
       name,
       domain < 10n ** 9n ? grouped(Number(domain)) : `10^${String(domain).length - 1}`,
       describe,
     ]),
+  )
+  output.text.print(
+    '* possible at the encrypted positions of the shortest value. A value with fewer than 1,000,000, or than minDomain, is refused when it comes.',
+    { hang: 2 },
   )
   output.text.print()
   printTable(
