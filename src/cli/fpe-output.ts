@@ -19,8 +19,10 @@ export interface FpeOutput extends AsyncDisposable {
   readonly part: string | undefined
   readonly rejects: string | undefined
   write(piece: StreamPiece): Promise<void>
-  /** Keeps what was written for a later run. */
-  keep(): Promise<void>
+  /** Standard output or a device. */
+  readonly stream: boolean
+  /** Makes durable what a later run can go on with; false: there is nothing. */
+  keep(): Promise<boolean>
   /** Everything was written. */
   finish(): Promise<void>
 }
@@ -62,6 +64,9 @@ const rejectLines = (rows: readonly BadRow[]): string =>
     .map((line) => `${line}\n`)
     .join('')
 
+/** Whether `--out` names standard output. */
+export const isStandard = (path: string): boolean => path === '-' || path === '/dev/stdout'
+
 /** Whether a path is a device or pipe, which takes bytes as they come. */
 async function isDevice(path: string): Promise<boolean> {
   try {
@@ -84,7 +89,7 @@ const noResume = (where: string): ConfigError =>
 async function streamOutput(options: FpeOptions, side: Screen): Promise<FpeOutput> {
   const { out, onError, rejects, resume } = options
   if (resume === true) throw noResume('--out')
-  const file = out === '-' ? undefined : await open(out, 'w')
+  const file = isStandard(out) ? undefined : await open(out, 'w')
   const listed = onError === 'report' && rejects !== undefined
   const list = listed
     ? await open(rejects, options.replace === true ? 'w' : 'wx', 0o600)
@@ -97,14 +102,15 @@ async function streamOutput(options: FpeOptions, side: Screen): Promise<FpeOutpu
       try {
         await (file === undefined ? writeStandard(bytes) : writeHandle(file, bytes))
       } catch (cause) {
-        throw streamError(out === '-' ? 'standard output' : out, cause)
+        throw streamError(isStandard(out) ? 'standard output' : out, cause)
       }
       if (onError !== 'report' || badRows.length === 0) return
       const text = rejectLines(badRows)
       if (list !== undefined) await writeHandle(list, utf8(text))
       else for (const line of text.trimEnd().split('\n')) side.verbatim(line)
     },
-    keep: () => Promise.resolve(),
+    stream: true,
+    keep: () => Promise.resolve(false),
     finish: () => Promise.resolve(),
     async [Symbol.asyncDispose]() {
       await file?.close()
@@ -117,13 +123,20 @@ const fileOutput = (
   part: PartFile,
   options: FpeOptions,
   rejects: string | undefined,
+  again: boolean,
 ): FpeOutput => ({
   from: part.progress,
-  part: `${options.out}.part`,
+  part: again ? `${options.out}.part` : undefined,
   rejects,
   write: ({ bytes, badRows, progress }) =>
     part.write(bytes, utf8(rejects === undefined ? '' : rejectLines(badRows)), progress),
-  keep: () => part.checkpoint(),
+  stream: false,
+  async keep() {
+    if (!again) part.discard()
+    if (part.progress === undefined || !again) return false
+    await part.checkpoint()
+    return true
+  },
   finish: () => part.publish(),
   [Symbol.asyncDispose]: () => part[Symbol.asyncDispose](),
 })
@@ -143,7 +156,7 @@ export async function openOutput(
       got: `--on-error ${onError}`,
     })
   }
-  if (out === '-' || (await isDevice(out))) return streamOutput(options, side)
+  if (isStandard(out) || (await isDevice(out))) return streamOutput(options, side)
   const rejects = onError === 'report' ? (options.rejects ?? `${out}.rejects.jsonl`) : undefined
   if (rejects === out) {
     throw new ConfigError('the report has the name of the output', { where: '--rejects' })
@@ -161,6 +174,5 @@ export async function openOutput(
   const part = await openPart({
     ...{ output: out, rejects, resume, replace, input: identity, recipe, onError, clock },
   })
-  const opened = fileOutput(part, options, rejects)
-  return input.identity === undefined ? { ...opened, part: undefined } : opened
+  return fileOutput(part, options, rejects, input.identity !== undefined)
 }

@@ -12,7 +12,7 @@ import {
   planFile,
   streamOptions,
 } from './fpe-options.ts'
-import { type FpeOutput, openOutput } from './fpe-output.ts'
+import { type FpeOutput, isStandard, openOutput } from './fpe-output.ts'
 import { grouped, megabytes, progressPrinter } from './fpe-progress.ts'
 import { type Interrupts, createInterrupts } from './interrupts.ts'
 import { fpeLibrary } from './libraries.ts'
@@ -101,14 +101,15 @@ async function pump(
 /** A part is worth keeping, and a person worth telling, when there are rows in it. */
 async function keepPart(output: FpeOutput, side: Screen): Promise<void> {
   // The error that led here is the one to tell; without this checkpoint the one before it counts.
-  await output.keep().catch(() => undefined)
-  if (output.part !== undefined) side.print(`kept: ${output.part} (--resume goes on with it)`)
+  const kept = await output.keep().catch(() => true)
+  if (kept && output.part !== undefined)
+    side.print(`kept: ${output.part} (--resume goes on with it)`)
 }
 
 /** Runs one of the commands. */
 export async function runFile(task: Task, invocation: Invocation<FpeOptions>): Promise<ExitCode> {
   const { options, output: words } = invocation
-  if (options.out === '-' && words.json) {
+  if (isStandard(options.out) && words.json) {
     throw new UsageError('USAGE', 'standard output cannot carry both rows and a summary', {
       where: '--json',
       expected: '--out with a file',
@@ -147,7 +148,7 @@ export async function runFile(task: Task, invocation: Invocation<FpeOptions>): P
     ...{ seconds, resumed: output.from !== undefined, out: options.out },
     rejects: output.rejects ?? null,
   })
-  const screen = options.out === '-' ? words.side : words.text
+  const screen = output.stream ? words.side : words.text
   const bad = badRows === 0 ? '' : `, ${grouped(badRows)} bad rows left out`
   screen.print(
     `${grouped(rows)} rows, ${grouped(values)} values, ${megabytes(outputBytes)} in ${seconds.toFixed(1)} s${bad}`,

@@ -62,6 +62,8 @@ export interface PartFile extends AsyncDisposable {
   write(bytes: Uint8Array, rejects: Uint8Array, progress: StreamProgress): Promise<void>
   /** Makes durable what was written. @throws StorageError. */
   checkpoint(): Promise<void>
+  /** Disposing of it takes the part away: its input cannot be read again. */
+  discard(): void
   /** Gives the files their names. @throws ConfigError when there is one of that name by now; StorageError. */
   publish(): Promise<void>
 }
@@ -124,6 +126,7 @@ class Part implements PartFile {
   #progress: StreamProgress | undefined
   #saved = 0
   #savedAtMs: number
+  #discarded = false
 
   constructor(
     options: PartOptions,
@@ -175,6 +178,10 @@ class Part implements PartFile {
     this.#savedAtMs = clock.monotonicMs()
   }
 
+  discard(): void {
+    this.#discarded = true
+  }
+
   async publish(): Promise<void> {
     const { output, replace } = this.#options
     await this.checkpoint(true)
@@ -189,7 +196,7 @@ class Part implements PartFile {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const file of filesOf(this.#files)) await file.close()
-    if (this.#progress === undefined) {
+    if (this.#progress === undefined || this.#discarded) {
       for (const { part } of filesOf(this.#files)) await remove(part)
       await remove(this.#checkpointPath)
     }

@@ -69,6 +69,8 @@ describe('help', () => {
   })
 })
 
+const COLUMNS = fileURLToPath(new URL('../../ceremonies/fpe-columns.json', import.meta.url))
+
 /** One wrong invocation: arguments after the command, exit code, error code. */
 type Wrong = readonly [args: () => string[], exit: number, code: string]
 const missing = (): string => at('nothing-here')
@@ -93,6 +95,32 @@ const WRONG: Record<string, readonly Wrong[]> = {
       3,
       'MODULE_NOT_FOUND',
     ],
+  ],
+  ...Object.fromEntries(
+    ['encrypt', 'decrypt', 'rewrap'].map((name): [string, readonly Wrong[]] => [
+      `keyrite fpe ${name}`,
+      [
+        [() => [], 2, 'USAGE'],
+        [() => ['-c', missing(), '--in', at('text'), '--out', at('out.csv')], 3, 'CONFIG'],
+        [() => ['-c', at('text'), '--in', at('text'), '--out', at('out.csv')], 3, 'CONFIG'],
+        [() => ['-c', COLUMNS, '--in', missing(), '--out', at('out.csv')], 3, 'CONFIG'],
+        [() => ['-c', COLUMNS, '--in', at('text'), '--out', at('out')], 2, 'USAGE'],
+        [() => ['-c', COLUMNS, '--in', at('text'), '--out', '-', '--format', 'csv'], 2, 'USAGE'],
+        [() => ['-c', COLUMNS, '--in', dir, '--out', at('out.csv')], 3, 'CONFIG'],
+        // No module is named.
+        [() => ['-c', COLUMNS, '--in', at('text'), '--out', at('out.csv')], 3, 'CONFIG'],
+        [
+          () => ['-c', COLUMNS, '--in', at('text'), '--out', at('out.csv'), '--batch-rows', '0'],
+          2,
+          'USAGE',
+        ],
+      ],
+    ]),
+  ),
+  'keyrite fpe check': [
+    [() => ['-c', missing()], 3, 'CONFIG'],
+    [() => ['-c', at('text')], 3, 'CONFIG'],
+    [() => ['-c', COLUMNS, '--module', missing()], 3, 'MODULE_NOT_FOUND'],
   ],
   'keyrite custodian keygen': [
     [() => ['--token', 'pkcs11:token=x', '--principal', 'a'], 3, 'CONFIG'],
