@@ -99,7 +99,7 @@ export const fileOptions =
       .option('--replace', 'replace files that are there, also the part of an interrupted run')
       .option(
         '--batch-rows <number>',
-        'rows sent to the key together; default 4096',
+        'rows sent to the key together; default 2048',
         wholeNumber(1),
       )
       .option(

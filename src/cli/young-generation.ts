@@ -5,7 +5,7 @@
  */
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
-const ENOUGH_BYTES = 16 * 1024 * 1024
+const ENOUGH_BYTES = 8 * 1024 * 1024
 
 /** Ends the growth as soon as there is enough; call it now and then. */
 export function youngGenerationCap(): () => void {

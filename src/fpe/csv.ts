@@ -75,12 +75,14 @@ function countLineFeeds(text: string, from: number, to: number): number {
   return count
 }
 
-/** Place after the closing quote of the field that starts at `start`; -1: it is not in the text. */
-function closingQuote(text: string, start: number, last: boolean): number {
+/**
+ * Place after the closing quote of the field that starts at `start`; -1: it is not in the text. A quote that
+ * ends the text may be the first half of a doubled one, but then the row is not complete anyway.
+ */
+function closingQuote(text: string, start: number): number {
   for (let at = start + 1; ;) {
     const quote = text.indexOf('"', at)
-    // A quote that ends the text may be the first half of a doubled one.
-    if (quote < 0 || (quote + 1 === text.length && !last)) return -1
+    if (quote < 0) return -1
     if (text.charCodeAt(quote + 1) !== QUOTE) return quote + 1
     at = quote + 2
   }
@@ -97,7 +99,7 @@ function scanRow(scan: Scan, text: string, at: number, last: boolean, delimiter:
   for (let i = at; ; i += 1) {
     starts[scan.count] = i
     if (text.charCodeAt(i) === QUOTE) {
-      const end = closingQuote(text, i, last)
+      const end = closingQuote(text, i)
       if (end < 0) {
         if (!last) return false
         scan.lines += countLineFeeds(text, i, text.length)
@@ -118,10 +120,7 @@ function scanRow(scan: Scan, text: string, at: number, last: boolean, delimiter:
       if (code > highest) continue
       if (code === delimiter || code === LF) break
       if (code === QUOTE) scan.fault ??= STRAY_QUOTE
-      else if (code === CR) {
-        if (i + 1 === text.length && !last) return false
-        if (text.charCodeAt(i + 1) !== LF) scan.fault ??= STRAY_CR
-      }
+      else if (code === CR && text.charCodeAt(i + 1) !== LF) scan.fault ??= STRAY_CR
     }
     if (i >= text.length && !last) return false
     const ended = i >= text.length || code === LF

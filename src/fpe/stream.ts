@@ -17,7 +17,7 @@ import type { Column } from './types.ts'
 export type { BadRow } from './row-rewrite.ts'
 
 /** Rows sent to the key together. */
-export const DEFAULT_BATCH_ROWS = 4096
+export const DEFAULT_BATCH_ROWS = 2048
 
 /** A column and where it stands in the file. */
 export interface StreamColumn {
@@ -58,7 +58,7 @@ export interface FpeStreamOptions {
   readonly onError?: 'stop' | 'skip'
   readonly onBadRow?: (row: BadRow) => void
   readonly onProgress?: (progress: StreamProgress) => void
-  /** Default 4,096. */
+  /** Default 2,048. */
   readonly batchRows?: number
   /** Input that is read before rows are looked for, in bytes. Default 512 KiB. */
   readonly blockBytes?: number

@@ -1,7 +1,7 @@
 /** CSV by place: fields found by name or number, version columns, and rows that two readers could read in two ways. */
 import { describe, expect, it } from 'vitest'
 
-import type { FpeStreamOptions } from '../../src/fpe/stream.ts'
+import { type FpeStreamOptions, fpePieces } from '../../src/fpe/stream.ts'
 import { fakeColumn } from './fake-column.ts'
 import { streamed } from './run-stream.ts'
 
@@ -140,6 +140,20 @@ describe('bad rows', () => {
       code: 'FORMAT',
       where: 'line 3',
     })
+  })
+
+  it('of a file without line ends no more than the limit is read', async () => {
+    let read = 0
+    async function* endless() {
+      for (;;) {
+        read += 1 << 20
+        yield await Promise.resolve(Buffer.alloc(1 << 20, 'x'))
+      }
+    }
+    const options = csv({ csv: { header: false }, columns: [{ ...pan, field: 1 }] })
+    const first = fpePieces(endless(), options).next()
+    await expect(first).rejects.toMatchObject({ code: 'FORMAT', where: 'line 1' })
+    expect(read).toBeLessThan(40 << 20)
   })
 
   it('empty values stay where that is allowed', async () => {

@@ -56,6 +56,22 @@ describe('batches', () => {
     expect(calls).toBe(2)
   })
 
+  it('of a consumer that stops are over before it goes on', async () => {
+    let atWork = 0
+    const onCall = async (): Promise<void> => {
+      atWork += 1
+      for (let wait = 0; wait < 20; wait += 1) await setImmediate()
+      atWork -= 1
+    }
+    const columns = [{ column: fakeColumn('pan', { onCall }) }]
+    const input = Buffer.from(numbered(100))
+    const pieces = fpePieces(chunks(input, 8), lines({ columns, batchRows: 5 }))
+    await pieces.next()
+    await pieces.return()
+    // A key that is still at work when its session is closed is a fault of its own.
+    expect(atWork).toBe(0)
+  })
+
   it('share calls: one for each column and batch', async () => {
     const sizes: number[] = []
     const onCall = (count: number) => void sizes.push(count)
