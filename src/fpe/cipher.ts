@@ -4,11 +4,45 @@
  */
 import { FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
+import { alphabet, radixAlphabet } from './alphabet.ts'
 import { type Setting, checkText, checkValue, ownTweak, setting } from './domain.ts'
 import { checkKey } from './engine.ts'
 import { runPacked, runStrings } from './many.ts'
 import { enqueue } from './queue.ts'
-import type { Direction, Ff1, Ff1Options, Ff3_1, FpeCipher, Method, TweakOption } from './types.ts'
+import type {
+  Alphabet,
+  Direction,
+  Ff1,
+  Ff1Options,
+  Ff3_1,
+  FpeCipher,
+  FpeKey,
+  ManyOptions,
+  Method,
+  SymbolsOption,
+  TweakOption,
+} from './types.ts'
+
+/** One block cipher a key, so that all that is encrypted under it shares calls. */
+const ciphers = new WeakMap<FpeKey, BlockCipher>()
+
+function cipherOf(key: FpeKey): BlockCipher {
+  if ('encryptBlocks' in key) return key
+  let cipher = ciphers.get(key)
+  if (cipher === undefined) ciphers.set(key, (cipher = key.blockCipher()))
+  return cipher
+}
+
+/** @throws FpeError ALPHABET_INVALID, RADIX_INVALID */
+function alphabetOf(option: SymbolsOption): Alphabet {
+  if ((option.alphabet === undefined) === (option.radix === undefined)) {
+    throw new FpeError('ALPHABET_INVALID', 'what values are made of is not clear', {
+      expected: 'either alphabet or radix',
+    })
+  }
+  if (option.radix !== undefined) return radixAlphabet(option.radix)
+  return 'encode' in option.alphabet ? option.alphabet : alphabet(option.alphabet)
+}
 
 /** @throws FpeError LENGTH_INVALID, SYMBOL_INVALID, TWEAK_INVALID, DOMAIN_TOO_SMALL */
 function checkedNumerals(
@@ -28,15 +62,24 @@ function checkedNumerals(
 }
 
 function build(
-  cipher: BlockCipher,
   method: Method,
   options: Ff1Options,
   approved: boolean,
   checkDirection: (direction: Direction) => void,
 ): FpeCipher {
+  const cipher = cipherOf(options.key)
   checkKey(cipher, method)
-  const use = setting(cipher, method, options)
+  const use = setting(cipher, method, alphabetOf(options), options.minDomain)
   const { alphabet, minLength, maxLength } = use
+  const tweak = options.tweak === undefined ? undefined : ownTweak(options.tweak)
+  const tweakOf = (call: TweakOption | undefined) => ownTweak(call?.tweak ?? tweak)
+  const tweaksOf = (call: ManyOptions | undefined) => {
+    if (call?.tweaks === undefined) return tweakOf(call)
+    if (call.tweak === undefined) return call.tweaks
+    throw new FpeError('TWEAK_INVALID', 'there is one tweak for all and one for each value', {
+      expected: 'either tweak or tweaks',
+    })
+  }
   const run = (
     direction: Direction,
     numerals: Uint16Array,
@@ -45,10 +88,10 @@ function build(
     enqueue(cipher, method, direction, { radix: alphabet.radix, numerals, tweak })
   const text =
     (direction: Direction) =>
-    async (value: string, { tweak }: TweakOption): Promise<string> => {
+    async (value: string, call?: TweakOption): Promise<string> => {
       checkDirection(direction)
       checkText(value)
-      const own = ownTweak(tweak)
+      const own = tweakOf(call)
       const numerals = alphabet.encode(value)
       checkValue(use, numerals.length, own)
       const result = await run(direction, numerals, own)
@@ -58,22 +101,22 @@ function build(
     }
   const list =
     (direction: Direction): FpeCipher['encryptNumerals'] =>
-    async (numerals, { tweak }) => {
+    async (numerals, call) => {
       checkDirection(direction)
-      const own = ownTweak(tweak)
+      const own = tweakOf(call)
       return run(direction, checkedNumerals(use, numerals, own), own)
     }
   const many =
     (direction: Direction): FpeCipher['encryptMany'] =>
-    async (values, many) => {
+    async (values, call) => {
       checkDirection(direction)
-      return runStrings(use, direction, values, many)
+      return runStrings(use, direction, values, tweaksOf(call), call)
     }
   const packed =
     (direction: Direction): FpeCipher['encryptPacked'] =>
-    async (records, packed) => {
+    async (records, call) => {
       checkDirection(direction)
-      return runPacked(use, direction, records, packed)
+      return runPacked(use, direction, records, tweakOf(call), call)
     }
   return Object.freeze({
     ...{ method, approved, alphabet, minLength, maxLength },
@@ -92,13 +135,13 @@ function build(
  * FF1 (SP 800-38G). FF1 itself runs outside the module that holds the key.
  * @throws FpeError DOMAIN_TOO_SMALL, RADIX_INVALID; KEY_INVALID for a key with reversed bytes.
  */
-export const ff1: Ff1 = (cipher, options) => build(cipher, 'FF1', options, true, () => undefined)
+export const ff1: Ff1 = (options) => build('FF1', options, true, () => undefined)
 
 /**
  * FF3-1, not NIST-approved: for data that exists. Decrypts; encrypts with `allowEncrypt` only.
  * @throws FpeError NOT_APPROVED, KEY_NOT_REVERSED, DOMAIN_TOO_SMALL, RADIX_INVALID.
  */
-export const ff3_1: Ff3_1 = (cipher, options) => {
+export const ff3_1: Ff3_1 = (options) => {
   // Callers without types get here too.
   if ((options.allowNonApproved as unknown) !== true) {
     throw new FpeError('NOT_APPROVED', 'FF3-1 is not NIST-approved', {
@@ -107,7 +150,7 @@ export const ff3_1: Ff3_1 = (cipher, options) => {
     })
   }
   const { allowEncrypt = false } = options
-  return build(cipher, 'FF3-1', options, false, (direction) => {
+  return build('FF3-1', options, false, (direction) => {
     if (direction === 'encrypt' && !allowEncrypt) {
       throw new FpeError('NOT_APPROVED', 'FF3-1 encrypts nothing new', {
         expected: 'decryption, or allowEncrypt: true',

@@ -11,7 +11,7 @@ import {
   minLength,
 } from './parameters.ts'
 import { type Ascii, asciiOf } from './ascii.ts'
-import type { Alphabet, Ff1Options, Method } from './types.ts'
+import type { Alphabet, Method } from './types.ts'
 
 /** A method under one key over one alphabet, with its floor. */
 export interface Setting {
@@ -26,8 +26,12 @@ export interface Setting {
 }
 
 /** @throws FpeError RADIX_INVALID, DOMAIN_TOO_SMALL */
-export function setting(cipher: BlockCipher, method: Method, options: Ff1Options): Setting {
-  const { alphabet, minDomain: floor = DEFAULT_DOMAIN } = options
+export function setting(
+  cipher: BlockCipher,
+  method: Method,
+  alphabet: Alphabet,
+  floor = DEFAULT_DOMAIN,
+): Setting {
   if (!Number.isSafeInteger(floor) || floor < STANDARD_DOMAIN) {
     throw new FpeError('DOMAIN_TOO_SMALL', 'minDomain is not possible', {
       where: 'minDomain',

@@ -1,5 +1,5 @@
 /** Format-preserving encryption: FF1 (SP 800-38G), and FF3-1 for data that exists. */
-export { alphabet, type AlphabetName, alphabets, digits, radixAlphabet } from './alphabet.ts'
+export { alphabet, type AlphabetName, alphabets, digits } from './alphabet.ts'
 export { ff1, ff3_1 } from './cipher.ts'
 export { column, type ColumnOptions } from './column.ts'
 export { type ColumnFacts, type FpeConfig, openColumns, parseFpeConfig } from './config.ts'
@@ -27,11 +27,13 @@ export type {
   Ff3_1,
   Ff3_1Options,
   FpeCipher,
+  FpeKey,
   FpeRecord,
   ManyOptions,
   Method,
   PackedOptions,
   RunRecords,
+  SymbolsOption,
   TweakOption,
 } from './types.ts'
 export { identifyInput, type InputIdentity, sameInput } from './input-identity.ts'

@@ -6,7 +6,7 @@
 import { wipe } from '../bytes.ts'
 import { FpeError } from '../errors.ts'
 import { type Ascii, type CharacterGroup, runCharacters } from './ascii.ts'
-import { type Setting, checkText, checkTweak, checkValue, ownTweak } from './domain.ts'
+import { type Setting, checkText, checkTweak, checkValue } from './domain.ts'
 import { inSlices, joinTweaks, numeralArray, runGroups, withIndex } from './engine.ts'
 import { type Shape, shapeOf } from './parameters.ts'
 import type { Direction, ManyOptions, PackedOptions } from './types.ts'
@@ -18,6 +18,9 @@ const CUT_FROM = 1 << 16
 const NATIVE_SLICE_SYMBOLS = 1 << 20
 
 const encoder = new TextEncoder()
+
+/** One tweak for all values, or one each. */
+type Tweaks = Uint8Array | readonly Uint8Array[]
 
 /** Values of one shape, as places in a slice; without places: all of it. */
 interface Bucket {
@@ -34,7 +37,7 @@ interface Bucket {
 function bucketsOf(
   setting: Setting,
   lengths: readonly number[],
-  tweak: Uint8Array | readonly Uint8Array[],
+  tweak: Tweaks,
   from: number,
 ): Bucket[] {
   const { method, alphabet } = setting
@@ -116,7 +119,8 @@ async function runAsciiSlice(
   direction: Direction,
   values: readonly string[],
   from: number,
-  { tweak, signal }: ManyOptions,
+  tweak: Tweaks,
+  signal: AbortSignal | undefined,
   put: Put,
 ): Promise<void> {
   const { cipher, method } = setting
@@ -151,7 +155,8 @@ async function runTextSlice(
   direction: Direction,
   values: readonly string[],
   from: number,
-  { tweak, signal }: ManyOptions,
+  tweak: Tweaks,
+  signal: AbortSignal | undefined,
   put: Put,
 ): Promise<void> {
   const { cipher, method, alphabet } = setting
@@ -198,18 +203,16 @@ export async function runStrings(
   setting: Setting,
   direction: Direction,
   values: readonly string[],
-  options: ManyOptions,
+  tweak: Tweaks,
+  options: Omit<ManyOptions, 'tweak' | 'tweaks'> = {},
 ): Promise<string[]> {
-  const tweak = Array.isArray(options.tweak)
-    ? (options.tweak as readonly Uint8Array[])
-    : ownTweak(options.tweak)
   if (!(tweak instanceof Uint8Array) && tweak.length !== values.length) {
     throw new FpeError('TWEAK_INVALID', 'there are not as many tweaks as values', {
       expected: `one tweak, or ${values.length} tweaks`,
       got: `${tweak.length} tweaks`,
     })
   }
-  const own = { ...options, tweak }
+  const { signal } = options
   const total = values.length
   const results = new Array<string>(total)
   const put: Put = (at, value) => {
@@ -223,8 +226,8 @@ export async function runStrings(
   const run = (from: number, to: number): Promise<void> => {
     const slice = values.slice(from, to)
     return setting.ascii === undefined
-      ? runTextSlice(setting, direction, slice, from, own, put)
-      : runAsciiSlice(setting, setting.ascii, direction, slice, from, own, put)
+      ? runTextSlice(setting, direction, slice, from, tweak, signal, put)
+      : runAsciiSlice(setting, setting.ascii, direction, slice, from, tweak, signal, put)
   }
   await inSlices(total, sizeOf, run, options)
   return results
@@ -235,7 +238,8 @@ export async function runPacked(
   setting: Setting,
   direction: Direction,
   records: Uint8Array,
-  options: PackedOptions,
+  tweaks: Uint8Array,
+  options: Omit<PackedOptions, 'tweak'>,
 ): Promise<Uint8Array> {
   const { cipher, method, alphabet, ascii } = setting
   const { length, signal } = options
@@ -244,7 +248,6 @@ export async function runPacked(
       hint: 'use the form for strings',
     })
   }
-  const tweaks = ownTweak(options.tweak)
   checkValue(setting, length, tweaks)
   const shape = shapeOf(method, alphabet.radix, length, tweaks.length)
   if (records.length % length !== 0) {

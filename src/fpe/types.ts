@@ -26,14 +26,14 @@ export interface Alphabet {
 
 /** Options of every form of a call. */
 export interface TweakOption {
-  /** Not secret. Empty must be said: `new Uint8Array()`. FF3-1: 7 bytes. */
-  readonly tweak: Uint8Array
+  /** Not secret. Default: the cipher's own; without one it must be given. FF3-1: 7 bytes. */
+  readonly tweak?: Uint8Array
 }
 
 /** Options of the forms for many values. */
-export interface ManyOptions {
-  /** One for all, or one each. */
-  readonly tweak: Uint8Array | readonly Uint8Array[]
+export interface ManyOptions extends TweakOption {
+  /** One for each value, instead of one for all. */
+  readonly tweaks?: readonly Uint8Array[]
   /** Stops between two calls to the key; the promise rejects with FpeError ABORTED and nothing is returned. */
   readonly signal?: AbortSignal
   readonly onProgress?: (done: number, total: number) => void
@@ -60,20 +60,30 @@ export interface FpeCipher {
   /** Shortest value: radix^minLength reaches the smallest domain allowed. */
   readonly minLength: number
   readonly maxLength: number
-  encrypt(value: string, options: TweakOption): Promise<string>
-  decrypt(value: string, options: TweakOption): Promise<string>
-  encryptMany(values: readonly string[], options: ManyOptions): Promise<string[]>
-  decryptMany(values: readonly string[], options: ManyOptions): Promise<string[]>
-  encryptNumerals(numerals: ArrayLike<number>, options: TweakOption): Promise<Uint16Array>
-  decryptNumerals(numerals: ArrayLike<number>, options: TweakOption): Promise<Uint16Array>
+  encrypt(value: string, options?: TweakOption): Promise<string>
+  decrypt(value: string, options?: TweakOption): Promise<string>
+  encryptMany(values: readonly string[], options?: ManyOptions): Promise<string[]>
+  decryptMany(values: readonly string[], options?: ManyOptions): Promise<string[]>
+  encryptNumerals(numerals: ArrayLike<number>, options?: TweakOption): Promise<Uint16Array>
+  decryptNumerals(numerals: ArrayLike<number>, options?: TweakOption): Promise<Uint16Array>
   /** Records of `length` ASCII characters one after another; returns the same form. Only for alphabets with `asciiRuns`. */
   encryptPacked(records: Uint8Array, options: PackedOptions): Promise<Uint8Array>
   decryptPacked(records: Uint8Array, options: PackedOptions): Promise<Uint8Array>
 }
 
+/** A block cipher, or a key that has one, such as a key of a token. */
+export type FpeKey = BlockCipher | { blockCipher(): BlockCipher }
+
+/** Symbols, or a radix alone for numerals without symbols. */
+export type SymbolsOption =
+  | { readonly alphabet: Alphabet | readonly string[]; readonly radix?: never }
+  | { readonly radix: number; readonly alphabet?: never }
+
 /** Options of {@link Ff1}. */
-export interface Ff1Options {
-  readonly alphabet: Alphabet
+export type Ff1Options = SymbolsOption & {
+  readonly key: FpeKey
+  /** For calls that bring none. Empty must be said: `new Uint8Array()`. */
+  readonly tweak?: Uint8Array
   /**
    * Smallest number of possible values, 1,000,000 by default (SP 800-38G Rev. 1 drafts). Down to 100
    * (SP 800-38G §5.1) for data that exists already; says nothing good about new data.
@@ -81,19 +91,19 @@ export interface Ff1Options {
   readonly minDomain?: number
 }
 
-/** `ff1(cipher, options)`. */
-export type Ff1 = (cipher: BlockCipher, options: Ff1Options) => FpeCipher
+/** See `ff1`. */
+export type Ff1 = (options: Ff1Options) => FpeCipher
 
 /** Options of {@link Ff3_1}. */
-export interface Ff3_1Options extends Ff1Options {
+export type Ff3_1Options = Ff1Options & {
   /** FF3-1 is not NIST-approved: removed from SP 800-38G Rev. 1 in February 2025. */
   readonly allowNonApproved: true
   /** FF3-1 decrypts by default: for reading what exists. */
   readonly allowEncrypt?: boolean
 }
 
-/** `ff3_1(cipher, options)`. @throws FpeError NOT_APPROVED, KEY_NOT_REVERSED. */
-export type Ff3_1 = (cipher: BlockCipher, options: Ff3_1Options) => FpeCipher
+/** See `ff3_1`. @throws FpeError NOT_APPROVED, KEY_NOT_REVERSED. */
+export type Ff3_1 = (options: Ff3_1Options) => FpeCipher
 
 /** One value for {@link RunRecords}. */
 export interface FpeRecord {

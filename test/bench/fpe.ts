@@ -66,13 +66,18 @@ async function software(): Promise<Row[]> {
   const key = new Uint8Array(randomBytes(32))
   using aes = softwareAes(key)
   using reversed = softwareAes(key, { reversed: true })
-  const decimal = ff1(aes, { alphabet: digits })
-  const mixed = ff1(aes, { alphabet: base62 })
-  const legacy = ff3_1(reversed, { alphabet: digits, allowNonApproved: true, allowEncrypt: true })
-  const typescript = ff1(
-    { encryptBlocks: (blocks) => aes.encryptBlocks(blocks) },
-    { alphabet: digits },
-  )
+  const decimal = ff1({ key: aes, alphabet: digits })
+  const mixed = ff1({ key: aes, alphabet: base62 })
+  const legacy = ff3_1({
+    key: reversed,
+    alphabet: digits,
+    allowNonApproved: true,
+    allowEncrypt: true,
+  })
+  const typescript = ff1({
+    key: { encryptBlocks: (blocks) => aes.encryptBlocks(blocks) },
+    alphabet: digits,
+  })
   const cards = column({
     name: 'pan',
     format: pan({ keepFirst: 6, keepLast: 4 }),
@@ -135,9 +140,9 @@ async function onSoftHsm(): Promise<Row[]> {
     await using hsm = await loadModule(files.module)
     await using token = await hsm.login(bench.uri, { pin: bench.userPin() })
     const key = await token.generate({ role: 'fpe', label: 'fpe-bench', id: randomBytes(16) })
-    const decimal = ff1(key.blockCipher(), { alphabet: digits })
-    const mixed = ff1(key.blockCipher(), { alphabet: base62 })
-    const init = ff1(key.blockCipher({ operation: 'single-part' }), { alphabet: digits })
+    const decimal = ff1({ key: key.blockCipher(), alphabet: digits })
+    const mixed = ff1({ key: key.blockCipher(), alphabet: base62 })
+    const init = ff1({ key: key.blockCipher({ operation: 'single-part' }), alphabet: digits })
     const raw = openRawEcb(files.module, 'bench')
     const [bulk, thousand, strings, single, wides, bulkWide, initBulk, ...ecb] = await rates(
       packed(decimal, packedPans, PAN),
@@ -186,7 +191,7 @@ async function behindDelay(milliseconds: number): Promise<Row[]> {
     await using hsm = await loadModule(shim.module)
     await using token = await hsm.login(bench.uri, { pin: bench.userPin() })
     const key = await token.generate({ role: 'fpe', label: 'fpe-bench', id: randomBytes(16) })
-    const decimal = ff1(key.blockCipher(), { alphabet: digits })
+    const decimal = ff1({ key: key.blockCipher(), alphabet: digits })
     const thousand = pans.slice(0, 1000)
     const [batch, concurrent] = await rates(many(decimal, thousand), async () => {
       const done = await Promise.all(thousand.map((value) => decimal.encrypt(value, { tweak })))

@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { FpeError } from '../../src/errors.ts'
-import { alphabet, alphabets, digits, radixAlphabet } from '../../src/fpe/index.ts'
+import { radixAlphabet } from '../../src/fpe/alphabet.ts'
+import { alphabet, alphabets, digits } from '../../src/fpe/index.ts'
 import type { Alphabet } from '../../src/fpe/index.ts'
 
 const refused = (code: string, detail: object = {}) =>

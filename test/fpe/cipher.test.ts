@@ -4,23 +4,15 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 
 import { utf8 } from '../../src/bytes.ts'
-import {
-  alphabet,
-  alphabets,
-  digits,
-  ff1,
-  ff3_1,
-  radixAlphabet,
-  softwareAes,
-} from '../../src/fpe/index.ts'
-import type { Alphabet, FpeCipher } from '../../src/fpe/index.ts'
+import { alphabet, alphabets, digits, ff1, ff3_1, softwareAes } from '../../src/fpe/index.ts'
+import type { Alphabet, Ff1Options, Ff3_1Options, FpeCipher } from '../../src/fpe/index.ts'
 import { countingAes } from './counting-aes.ts'
 
 const key = randomBytes(32)
 const tweak = utf8('customers')
-const pan = ff1(countingAes(key), { alphabet: digits })
+const pan = ff1({ key: countingAes(key), alphabet: digits })
 /** The same, where rounds run natively. */
-const nativePan = ff1(softwareAes(key), { alphabet: digits })
+const nativePan = ff1({ key: softwareAes(key), alphabet: digits })
 const ways = [
   ['in TypeScript', pan],
   ['natively', nativePan],
@@ -29,9 +21,9 @@ const ways = [
 describe('limits', () => {
   it('of FF1 come from the alphabet and the domain', () => {
     expect(pan).toMatchObject({ method: 'FF1', approved: true, minLength: 6, maxLength: 4096 })
-    const old = ff1(countingAes(key), { alphabet: digits, minDomain: 100 })
+    const old = ff1({ key: countingAes(key), alphabet: digits, minDomain: 100 })
     expect(old.minLength).toBe(2)
-    expect(ff1(countingAes(key), { alphabet: alphabets.base62 }).minLength).toBe(4)
+    expect(ff1({ key: countingAes(key), alphabet: alphabets.base62 }).minLength).toBe(4)
   })
 
   it('are a million values unless said otherwise', async () => {
@@ -40,7 +32,7 @@ describe('limits', () => {
       got: '10^5 = 100000 possible values',
       expected: 'at least 1000000 possible values: 6 symbols of radix 10',
     })
-    const old = ff1(countingAes(key), { alphabet: digits, minDomain: 100 })
+    const old = ff1({ key: countingAes(key), alphabet: digits, minDomain: 100 })
     expect(await old.decrypt(await old.encrypt('12345', { tweak }), { tweak })).toBe('12345')
     await expect(old.encrypt('1', { tweak })).rejects.toMatchObject({ code: 'LENGTH_INVALID' })
     await expect(pan.encrypt('', { tweak })).rejects.toMatchObject({ code: 'LENGTH_INVALID' })
@@ -48,7 +40,7 @@ describe('limits', () => {
 
   it('cannot be lowered below the standard, or raised beyond reach', () => {
     for (const minDomain of [99, 0, -1, 100.5, NaN, Infinity]) {
-      expect(() => ff1(countingAes(key), { alphabet: digits, minDomain })).toThrow(
+      expect(() => ff1({ key: countingAes(key), alphabet: digits, minDomain })).toThrow(
         expect.objectContaining({ code: 'DOMAIN_TOO_SMALL', where: 'minDomain' }),
       )
     }
@@ -72,25 +64,24 @@ describe('FF3-1', () => {
   const seven = Uint8Array.of(1, 2, 3, 4, 5, 6, 7)
 
   it('wants to be allowed, and a key that is reversed', () => {
-    const options = { alphabet: digits } as unknown as Parameters<typeof ff3_1>[1]
-    expect(() => ff3_1(reversed(), options)).toThrow(
-      expect.objectContaining({ code: 'NOT_APPROVED' }),
-    )
+    const options = { key: reversed(), alphabet: digits } as unknown as Ff3_1Options
+    expect(() => ff3_1(options)).toThrow(expect.objectContaining({ code: 'NOT_APPROVED' }))
     const allowed = { alphabet: digits, allowNonApproved: true } as const
-    expect(() => ff3_1(countingAes(key), allowed)).toThrow(
+    expect(() => ff3_1({ key: countingAes(key), ...allowed })).toThrow(
       expect.objectContaining({ code: 'KEY_NOT_REVERSED' }),
     )
-    expect(() => ff1(reversed(), { alphabet: digits })).toThrow(
+    expect(() => ff1({ key: reversed(), alphabet: digits })).toThrow(
       expect.objectContaining({ code: 'KEY_INVALID' }),
     )
-    expect(ff3_1(reversed(), allowed)).toMatchObject({
+    expect(ff3_1({ key: reversed(), ...allowed })).toMatchObject({
       ...{ method: 'FF3-1', approved: false, minLength: 6, maxLength: 56 },
     })
   })
 
   it('decrypts, and encrypts only when told so twice', async () => {
-    const reading = ff3_1(reversed(), { alphabet: digits, allowNonApproved: true })
-    const both = ff3_1(reversed(), {
+    const reading = ff3_1({ key: reversed(), alphabet: digits, allowNonApproved: true })
+    const both = ff3_1({
+      key: reversed(),
       ...{ alphabet: digits, allowNonApproved: true, allowEncrypt: true },
     })
     const there = await both.encrypt('4111111111111111', { tweak: seven })
@@ -106,7 +97,7 @@ describe('FF3-1', () => {
   })
 
   it('takes tweaks of 7 bytes only', async () => {
-    const reading = ff3_1(reversed(), { alphabet: digits, allowNonApproved: true })
+    const reading = ff3_1({ key: reversed(), alphabet: digits, allowNonApproved: true })
     for (const bytes of [0, 6, 8]) {
       await expect(
         reading.decrypt('4111111111111111', { tweak: new Uint8Array(bytes) }),
@@ -144,7 +135,7 @@ describe('forms', () => {
     ['Greek', alphabet('αβγδεζηθικλμνξοπρστυφχψω'), 12],
   ]
   it.each(shapes)('agree: %s', async (_name, symbols, length) => {
-    const cipher = ff1(countingAes(key), { alphabet: symbols })
+    const cipher = ff1({ key: countingAes(key), alphabet: symbols })
     const values = Array.from({ length: 30 }, (_, i) =>
       symbols.decode(
         Array.from({ length: length + (i % 3) }, (__, at) => (i * 31 + at * 7) % symbols.radix),
@@ -166,14 +157,61 @@ describe('forms', () => {
   it('for many take one tweak each', async () => {
     const values = Array.from({ length: 60 }, (_, i) => String(4e15 + (i % 5)).slice(i % 2))
     const tweaks = values.map((_, i) => new Uint8Array(i % 30).fill(i))
-    const many = await pan.encryptMany(values, { tweak: tweaks })
+    const many = await pan.encryptMany(values, { tweaks })
     for (const [i, value] of values.entries()) {
       expect(await pan.encrypt(value, { tweak: tweaks[i]! })).toBe(many[i])
     }
-    expect(await pan.decryptMany(many, { tweak: tweaks })).toEqual(values)
-    await expect(pan.encryptMany(values, { tweak: tweaks.slice(1) })).rejects.toMatchObject({
+    expect(await pan.decryptMany(many, { tweaks })).toEqual(values)
+    await expect(pan.encryptMany(values, { tweaks: tweaks.slice(1) })).rejects.toMatchObject({
       code: 'TWEAK_INVALID',
     })
+  })
+
+  it('take the tweak of the cipher where a call brings none, and never two', async () => {
+    const own = ff1({ key: countingAes(key), alphabet: [...digits.symbols], tweak })
+    const value = '4111111111111111'
+    expect(own.alphabet).toBe(digits)
+    const there = await pan.encrypt(value, { tweak })
+    expect(await own.encrypt(value)).toBe(there)
+    expect(await own.encryptMany([value])).toEqual([there])
+    expect(await own.encryptPacked(utf8(value), { length: 16 })).toEqual(utf8(there))
+    expect(await own.decrypt(there)).toBe(value)
+    const other = await own.encrypt(value, { tweak: new Uint8Array() })
+    expect(other).toBe(await pan.encrypt(value, { tweak: new Uint8Array() }))
+    expect(other).not.toBe(there)
+    await expect(own.encryptMany([value], { tweak, tweaks: [tweak] })).rejects.toMatchObject({
+      code: 'TWEAK_INVALID',
+    })
+  })
+
+  it('share the calls of one key, however often it is named', async () => {
+    const cipher = countingAes(key)
+    let taken = 0
+    const named = {
+      blockCipher: () => {
+        taken += 1
+        return cipher
+      },
+    }
+    const [a, b] = [digits, alphabets.base62].map((alphabet) =>
+      ff1({ key: named, alphabet, tweak }),
+    )
+    await Promise.all([a!.encrypt('4111111111111111'), b!.encrypt('4111111111111111')])
+    const before = cipher.calls.length
+    await Promise.all([a!.encrypt('4111111111111111'), b!.encrypt('4111111111111111')])
+    expect(taken).toBe(1)
+    expect(cipher.calls.length - before).toBe(10)
+  })
+
+  it('want an alphabet or a radix', () => {
+    const both = { key: countingAes(key), alphabet: digits, radix: 10 } as unknown as Ff1Options
+    const neither = { key: countingAes(key) } as unknown as Ff1Options
+    for (const options of [both, neither]) {
+      expect(() => ff1(options)).toThrow(expect.objectContaining({ code: 'ALPHABET_INVALID' }))
+    }
+    expect(() => ff1({ key: countingAes(key), radix: 1 })).toThrow(
+      expect.objectContaining({ code: 'RADIX_INVALID' }),
+    )
   })
 
   it('for many take more than a batch, in order, and nothing', async () => {
@@ -199,7 +237,7 @@ describe('forms', () => {
     expect(await pan.encrypt(value, { tweak: new Uint8Array(1) })).not.toBe(
       await pan.encrypt(value, { tweak: new Uint8Array() }),
     )
-    const other = ff1(countingAes(randomBytes(32)), { alphabet: digits })
+    const other = ff1({ key: countingAes(randomBytes(32)), alphabet: digits })
     expect(await other.encrypt(value, { tweak })).not.toBe(one)
   })
 })
@@ -242,7 +280,7 @@ describe.each(ways)('the packed form, %s', (_way, pan) => {
         code: 'LENGTH_INVALID',
       })
     }
-    const greek = ff1(countingAes(key), { alphabet: alphabet('αβγδεζηθ') })
+    const greek = ff1({ key: countingAes(key), alphabet: alphabet('αβγδεζηθ') })
     await expect(greek.encryptPacked(utf8('αβγδεζηθ'), options)).rejects.toMatchObject({
       code: 'ALPHABET_INVALID',
     })
@@ -251,7 +289,7 @@ describe.each(ways)('the packed form, %s', (_way, pan) => {
 
 describe('numerals', () => {
   it('are integers below the radix', async () => {
-    const list = ff1(countingAes(key), { alphabet: radixAlphabet(256) })
+    const list = ff1({ key: countingAes(key), radix: 256 })
     for (const bad of [256, -1, 1.5, NaN, 65_536, 2 ** 32]) {
       await expect(list.encryptNumerals([1, 2, 3, bad], { tweak })).rejects.toMatchObject({
         ...{ code: 'SYMBOL_INVALID', where: 'symbol 4' },
@@ -323,7 +361,7 @@ describe.each(ways)('a bad value among many, %s', (_way, pan) => {
       pan.encryptPacked(utf8('4111111111111111'), { ...none, length: 16 }),
     ).rejects.toMatchObject({ code: 'TWEAK_INVALID' })
     await expect(
-      pan.encryptMany(['4111111111111111'], { tweak: [undefined as unknown as Uint8Array] }),
+      pan.encryptMany(['4111111111111111'], { tweaks: [undefined as unknown as Uint8Array] }),
     ).rejects.toMatchObject({ code: 'TWEAK_INVALID', index: 0 })
     await expect(pan.encrypt(7 as unknown as string, { tweak })).rejects.toMatchObject({
       code: 'SYMBOL_INVALID',

@@ -10,14 +10,8 @@ import { describe, expect, it } from 'vitest'
 
 import { fromHex } from '../../src/bytes.ts'
 import { FpeError } from '../../src/errors.ts'
-import {
-  alphabet,
-  ff1,
-  ff3_1,
-  radixAlphabet,
-  runRecords,
-  softwareAes,
-} from '../../src/fpe/index.ts'
+import { radixAlphabet } from '../../src/fpe/alphabet.ts'
+import { alphabet, ff1, ff3_1, runRecords, softwareAes } from '../../src/fpe/index.ts'
 import type { Direction, FpeRecord, Method } from '../../src/fpe/index.ts'
 import type { BlockCipher } from '../../src/ports.ts'
 import { countingAes } from './counting-aes.ts'
@@ -111,8 +105,9 @@ describe('ACVP, as text over its own alphabets', () => {
         const one = alphabet(symbols)
         const cipher =
           file === 'ff1'
-            ? ff1(softwareAes(bytes), { alphabet: one })
-            : ff3_1(softwareAes(bytes, { reversed: true }), {
+            ? ff1({ key: softwareAes(bytes), alphabet: one })
+            : ff3_1({
+                key: softwareAes(bytes, { reversed: true }),
                 ...{ alphabet: one, allowNonApproved: true, allowEncrypt: true },
               })
         expect(await cipher.encrypt(pt, use)).toBe(ct)
@@ -153,7 +148,8 @@ describe('Wycheproof, through the public forms', () => {
       for (const { tcId, flags, key, tweak, msg, ct, result } of tests) {
         /** Both directions of a case. */
         const run = async (minDomain?: number): Promise<[unknown, unknown]> => {
-          const cipher = ff1(softwareAes(fromHex(key)), {
+          const cipher = ff1({
+            key: softwareAes(fromHex(key)),
             ...{ alphabet: one, ...(minDomain !== undefined && { minDomain }) },
           })
           const use = { tweak: fromHex(tweak) }

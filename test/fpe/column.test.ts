@@ -54,7 +54,7 @@ describe('a column', () => {
       ['411111', '1234'],
       undefined,
     )
-    const expected = await ff1(countingAes(key(1)), { alphabet: digits }).encrypt('222222', {
+    const expected = await ff1({ key: countingAes(key(1)), alphabet: digits }).encrypt('222222', {
       tweak,
     })
     expect(encrypted).toBe(`4111-11${expected.slice(0, 2)}-${expected.slice(2)}-1234`)
@@ -145,7 +145,7 @@ describe('what a value is bound to', () => {
 
   it('an explicit tweak is all there is', async () => {
     const tweak = Uint8Array.from([1, 2, 3])
-    const expected = await ff1(countingAes(key(1)), { alphabet: digits }).encrypt('111111', {
+    const expected = await ff1({ key: countingAes(key(1)), alphabet: digits }).encrypt('111111', {
       tweak,
     })
     expect(await encrypt({ tweak, tenant: 'acme' })).toBe(`411111${expected}1111`)
@@ -251,7 +251,8 @@ describe('data under FF3-1', () => {
   const values = ['890121234567890000', '0123456789', '31415926535']
 
   it('is read, and rewrapped to FF1', async () => {
-    const theirs = ff3_1(countingAes(key(9), { reversed: true }), {
+    const theirs = ff3_1({
+      key: countingAes(key(9), { reversed: true }),
       alphabet: digits,
       allowNonApproved: true,
       allowEncrypt: true,

@@ -278,7 +278,7 @@ describe('native rounds', () => {
   it('end when the signal says so', async () => {
     const control = new AbortController()
     const values = Array.from({ length: 200_000 }, (_, i) => String(4e15 + i))
-    const pan = ff1(softwareAes(key), { alphabet: digits })
+    const pan = ff1({ key: softwareAes(key), alphabet: digits })
     const done: number[] = []
     const run = pan.encryptMany(values, {
       tweak: new Uint8Array(),
@@ -306,7 +306,7 @@ describe('a million values', () => {
     ['in TypeScript', 100_000, () => countingAes(randomBytes(32))],
   ]
   it.each(ways)('give other work its turn all the time, %s', async (_way, count, open) => {
-    const pan = ff1(open(), { alphabet: digits })
+    const pan = ff1({ key: open(), alphabet: digits })
     const values = Array.from({ length: count }, (_, i) => String(4_000_000_000_000_000 + i))
     const running = new AbortController()
     const gaps: number[] = []

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 
 import { utf8 } from '../../src/bytes.ts'
-import { alphabets, costOf, digits, ff1, radixAlphabet } from '../../src/fpe/index.ts'
+import { alphabets, costOf, digits, ff1 } from '../../src/fpe/index.ts'
 import { countingAes } from './counting-aes.ts'
 
 const tweak = utf8('customers')
@@ -13,9 +13,9 @@ const tweak = utf8('customers')
 describe('single calls', () => {
   it('of one turn leave as one batch, whatever their alphabets, lengths and tweaks', async () => {
     const cipher = countingAes(randomBytes(16))
-    const pan = ff1(cipher, { alphabet: digits })
-    const name = ff1(cipher, { alphabet: alphabets['letters-lower'] })
-    const list = ff1(cipher, { alphabet: radixAlphabet(1000) })
+    const pan = ff1({ key: cipher, alphabet: digits })
+    const name = ff1({ key: cipher, alphabet: alphabets['letters-lower'] })
+    const list = ff1({ key: cipher, radix: 1000 })
     const calls = async () =>
       Promise.all([
         ...Array.from({ length: 100 }, (_, i) => pan.encrypt(String(4e15 + i), { tweak })),
@@ -27,12 +27,12 @@ describe('single calls', () => {
     const before = cipher.calls.length
     expect(await calls()).toEqual(first)
     expect(cipher.calls.length - before).toBe(costOf('FF1', 10, 16, tweak.length).callsPerBatch)
-    const alone = ff1(countingAes(randomBytes(16)), { alphabet: digits })
+    const alone = ff1({ key: countingAes(randomBytes(16)), alphabet: digits })
     expect(await alone.encrypt('123456789', { tweak })).toHaveLength(9)
   })
 
   it('equal the same values in one call for many', async () => {
-    const pan = ff1(countingAes(randomBytes(16)), { alphabet: digits })
+    const pan = ff1({ key: countingAes(randomBytes(16)), alphabet: digits })
     const values = Array.from({ length: 50 }, (_, i) => String(4e15 + i))
     const many = await pan.encryptMany(values, { tweak })
     expect(await Promise.all(values.map((value) => pan.encrypt(value, { tweak })))).toEqual(many)
@@ -41,7 +41,7 @@ describe('single calls', () => {
 
   it('that arrive while a batch is on its way leave together after it', async () => {
     const cipher = countingAes(randomBytes(16))
-    const pan = ff1(cipher, { alphabet: digits })
+    const pan = ff1({ key: cipher, alphabet: digits })
     const later: Promise<string>[] = []
     cipher.onCall = (call) => {
       // P is call 0, the rounds of the first batch are calls 1 to 10.
@@ -54,7 +54,7 @@ describe('single calls', () => {
 
   it('of more than a batch leave in several', async () => {
     const cipher = countingAes(randomBytes(16), { chunkBlocks: 1 << 20 })
-    const pan = ff1(cipher, { alphabet: digits })
+    const pan = ff1({ key: cipher, alphabet: digits })
     await Promise.all(
       Array.from({ length: 5000 }, (_, i) => pan.encrypt(String(4e15 + i), { tweak })),
     )
@@ -63,7 +63,7 @@ describe('single calls', () => {
 
   it('that are wrong fail alone and send nothing', async () => {
     const cipher = countingAes(randomBytes(16))
-    const pan = ff1(cipher, { alphabet: digits })
+    const pan = ff1({ key: cipher, alphabet: digits })
     const outcomes = await Promise.allSettled([
       pan.encrypt('4111111111111111', { tweak }),
       pan.encrypt('4111-1111-1111-1111', { tweak }),
@@ -78,7 +78,7 @@ describe('single calls', () => {
 
   it('all learn of a failure of the key, and the key serves the next', async () => {
     const cipher = countingAes(randomBytes(16))
-    const pan = ff1(cipher, { alphabet: digits })
+    const pan = ff1({ key: cipher, alphabet: digits })
     const failure = new Error('device')
     cipher.onCall = (call) => {
       if (call === 5) throw failure
@@ -90,7 +90,7 @@ describe('single calls', () => {
   })
 
   it('of both directions do not disturb each other', async () => {
-    const pan = ff1(countingAes(randomBytes(16)), { alphabet: digits })
+    const pan = ff1({ key: countingAes(randomBytes(16)), alphabet: digits })
     const there = await pan.encrypt('4111111111111111', { tweak })
     expect(
       await Promise.all([
@@ -101,7 +101,7 @@ describe('single calls', () => {
   })
 
   it('one after another leave turns to others', async () => {
-    const pan = ff1(countingAes(randomBytes(16)), { alphabet: digits })
+    const pan = ff1({ key: countingAes(randomBytes(16)), alphabet: digits })
     let turns = 0
     const running = new AbortController()
     const watch = (async () => {
@@ -117,7 +117,7 @@ describe('single calls', () => {
   })
 
   it('may change their tweak and numerals once the call is made', async () => {
-    const list = ff1(countingAes(randomBytes(16)), { alphabet: radixAlphabet(10) })
+    const list = ff1({ key: countingAes(randomBytes(16)), radix: 10 })
     const numerals = [1, 2, 3, 4, 5, 6]
     const own = Uint8Array.of(1, 2, 3)
     const expected = await list.encryptNumerals([...numerals], { tweak: own.slice() })

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { FpeError, Pkcs11Error } from '../../src/errors.ts'
 import type { BlockCipher } from '../../src/ports.ts'
-import { alphabet as alphabetOf, ff1, radixAlphabet, runRecords } from '../../src/fpe/index.ts'
+import { radixAlphabet } from '../../src/fpe/alphabet.ts'
+import { alphabet as alphabetOf, ff1, runRecords } from '../../src/fpe/index.ts'
 import type { Direction } from '../../src/fpe/index.ts'
 import { loadModule, REVERSED_KEY_SUFFIX } from '../../src/pkcs11/index.ts'
 import type { Hsm, Token } from '../../src/pkcs11/index.ts'
@@ -97,7 +98,7 @@ eachModule((_name, start) => {
     const others = cases.filter((one) => !lengths.includes(one))
     for (const { name, radix, alphabet, tweak, message } of others) {
       const set = alphabet === undefined ? radixAlphabet(radix) : alphabetOf(alphabet)
-      const fpe = ff1(watched, { alphabet: set, minDomain: 100 })
+      const fpe = ff1({ key: watched, alphabet: set, minDomain: 100 })
       const work =
         typeof message === 'string'
           ? fpe.encrypt(message, { tweak })
