@@ -1,7 +1,7 @@
 /**
  * JSON Lines: one JSON object (RFC 8259) a line, read by place, so that number spellings, spaces, order and
  * escapes of all but the named members stay. `JSON.parse` decides what is valid; jsonc-parser's scanner says
- * where it stands (both together above 60 MB/s here).
+ * where it stands (210 and 138 MB/s alone; about 40 for the whole way through the stream).
  *
  * Keys on the way to a value must be there once: with a second `pan` in an object, other readers would see
  * the one that was not encrypted. A new value is spelled with the fewest escapes (RFC 8785 §3.2.2.2).
