@@ -28,8 +28,10 @@ class AesEngine {
   virtual bool InPlace() const = 0;
   // Encrypts `count` blocks.
   virtual CipherResult Encrypt(const uint8_t* in, uint8_t* out, size_t count) = 0;
-  // Ends the job, whatever came of it.
-  virtual CipherResult Finish() { return {}; }
+  // Ends the job; `ok`: all its calls succeeded.
+  virtual CipherResult Finish(bool /*ok*/) { return {}; }
+  // An operation stays open after the job.
+  virtual bool LeftOpen() const { return false; }
 };
 
 }  // namespace keyrite

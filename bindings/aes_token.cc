@@ -74,8 +74,8 @@ CipherResult TokenAes::Encrypt(const uint8_t* in, uint8_t* out, size_t count) {
   return result;
 }
 
-CipherResult TokenAes::Finish() {
-  if (!active_) return {};
+CipherResult TokenAes::Finish(bool ok) {
+  if (!active_ || (ok && leave_open_)) return {};
   active_ = false;
   CK_BYTE rest[2 * kAesBlock];
   CK_ULONG written = sizeof rest;

@@ -12,7 +12,7 @@ namespace keyrite {
 
 enum class TokenMode {
   kOneCall,      // C_EncryptInit and C_Encrypt per call
-  kMultiPart,    // one C_EncryptInit, C_EncryptUpdate per call, one C_EncryptFinal
+  kMultiPart,    // C_EncryptUpdate per call, in one operation
   kSingleBlock,  // C_EncryptInit and C_Encrypt per block: one block of CBC, zero IV, is ECB
 };
 
@@ -32,22 +32,31 @@ class SessionClaim {
   bool held_;
 };
 
+// An operation over several jobs (kMultiPart).
+struct Standing {
+  bool begun = false;       // it is open in the session already
+  bool leave_open = false;  // it stays open when the job succeeds
+};
+
 class TokenAes final : public AesEngine {
  public:
   // `mechanism` is the JavaScript object that class Mechanism reads.
   TokenAes(Module* module, CK_ULONG session, const Napi::Value& mechanism, CK_ULONG key,
-           TokenMode mode)
+           TokenMode mode, Standing standing)
       : stay_(module),
         claim_(module, session),
         module_(module),
         session_(session),
         mechanism_(mechanism),
         key_(key),
-        mode_(mode) {}
+        mode_(mode),
+        leave_open_(standing.leave_open),
+        active_(standing.begun && claim_.held()) {}
 
   bool InPlace() const override { return false; }
   CipherResult Encrypt(const uint8_t* in, uint8_t* out, size_t count) override;
-  CipherResult Finish() override;
+  CipherResult Finish(bool ok) override;
+  bool LeftOpen() const override { return active_; }
 
  private:
   CipherResult Start();
@@ -61,7 +70,8 @@ class TokenAes final : public AesEngine {
   Mechanism mechanism_;
   CK_ULONG key_;
   TokenMode mode_;
-  bool active_ = false;  // an operation is open in the session
+  bool leave_open_;
+  bool active_;  // an operation is open in the session
 };
 
 }  // namespace keyrite

@@ -41,6 +41,7 @@ Napi::Object OutcomeToJs(Napi::Env env, const FeistelOutcome& outcome) {
   out["fn"] = Napi::String::New(env, outcome.cipher.fn);
   out["invalid"] = Napi::Number::New(env, static_cast<double>(outcome.invalid));
   out["aborted"] = Napi::Boolean::New(env, outcome.aborted);
+  out["open"] = Napi::Boolean::New(env, outcome.open);
   return out;
 }
 
@@ -216,6 +217,7 @@ size_t ToChunk(const Napi::Value& value) {
 
 struct TokenOptions {
   TokenMode mode;
+  Standing standing;
   size_t chunk;
 };
 
@@ -223,10 +225,12 @@ TokenOptions ReadTokenOptions(const Napi::Value& value) {
   if (!value.IsObject()) Throw(value.Env(), "options are not an object");
   const Napi::Object options = value.As<Napi::Object>();
   const bool multi_part = ReadFlag(options, "multiPart");
+  const Standing standing{ReadFlag(options, "begun") && multi_part,
+                          ReadFlag(options, "leaveOpen") && multi_part};
   const TokenMode mode = ReadFlag(options, "singleBlocks")
                              ? TokenMode::kSingleBlock
                              : (multi_part ? TokenMode::kMultiPart : TokenMode::kOneCall);
-  return {mode, ToChunk(options.Get("chunkBlocks"))};
+  return {mode, standing, ToChunk(options.Get("chunkBlocks"))};
 }
 
 // feistelOnToken(id, session, mechanism, key, options, batch, cancel) -> Promise of outcome
@@ -235,7 +239,7 @@ Napi::Value FeistelOnToken(const Napi::CallbackInfo& info) {
   Module* module = ToModule(info);
   const TokenOptions options = ReadTokenOptions(info[4]);
   auto engine = std::make_unique<TokenAes>(module, ToHandle(info[1]), info[2], ToHandle(info[3]),
-                                           options.mode);
+                                           options.mode, options.standing);
   const Cancel cancel = ToCancel(info[6]);
   return Job::Start(std::make_unique<FeistelJob>(info.Env(), ReadBatch(info[5]), options.chunk,
                                                  std::move(engine), cancel));
@@ -262,8 +266,9 @@ class BlocksJob final : public Job {
       const uint8_t* in = memory_.data() + at;
       outcome.cipher = engine_->Encrypt(in, memory_.data() + length_ + at, some / kAesBlock);
     }
-    const CipherResult finished = engine_->Finish();
+    const CipherResult finished = engine_->Finish(outcome.ok());
     if (outcome.ok()) outcome.cipher = finished;
+    outcome.open = engine_->LeftOpen();
     return outcome;
   }
 
@@ -279,7 +284,7 @@ Napi::Value BlocksOnToken(const Napi::CallbackInfo& info) {
   Module* module = ToModule(info);
   const TokenOptions options = ReadTokenOptions(info[4]);
   auto engine = std::make_unique<TokenAes>(module, ToHandle(info[1]), info[2], ToHandle(info[3]),
-                                           options.mode);
+                                           options.mode, options.standing);
   const View input = BytesViewOf(info[5]);
   const View output = BytesViewOf(info[6]);
   if (input.length == 0 || input.length % kAesBlock != 0) Throw(info.Env(), "not whole blocks");

@@ -104,8 +104,9 @@ FeistelOutcome Feistel::Run(AesEngine& engine, const int32_t* cancel) {
   for (int64_t first = 0; outcome.ok() && NextChunk(&cursor); first = cursor.total) {
     outcome = RunChunk(engine, cancel, first);
   }
-  const CipherResult finished = engine.Finish();
+  const CipherResult finished = engine.Finish(outcome.cipher.rv == CKR_OK);
   if (outcome.ok()) outcome.cipher = finished;
+  outcome.open = engine.LeftOpen();
   return outcome;
 }
 

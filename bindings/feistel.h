@@ -22,6 +22,7 @@ struct FeistelOutcome {
   CipherResult cipher;
   int64_t invalid = -1;  // first record with an unknown symbol, counted over all groups
   bool aborted = false;
+  bool open = false;  // the cipher's operation stays open
 
   bool ok() const { return cipher.rv == CKR_OK && invalid < 0 && !aborted; }
 };

@@ -18,6 +18,10 @@ export interface NativeCipherOptions {
   /** The token has AES-CBC only: every block goes alone, under a zero IV (SP 800-38A §6.2). */
   readonly singleBlocks: boolean
   readonly chunkBlocks: number
+  /** With multiPart: the operation is open in the session already. */
+  readonly begun: boolean
+  /** With multiPart: it stays open unless a call fails. */
+  readonly leaveOpen: boolean
 }
 
 /** How a job ended: one of rv, invalid, aborted says why, or all is well. */
@@ -29,6 +33,8 @@ export interface NativeOutcome {
   /** Index over all groups of the first record with a symbol outside its alphabet; -1: none. */
   readonly invalid: number
   readonly aborted: boolean
+  /** The operation stays open in the session. */
+  readonly open: boolean
 }
 
 declare const aesBrand: unique symbol

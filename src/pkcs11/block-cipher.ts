@@ -24,7 +24,11 @@ export const REVERSED_KEY_SUFFIX = '-revb'
 export interface BlockKey {
   readonly label: string
   readonly route: ChooseRoute
-  run<T>(work: (place: Place, key: ObjectHandle, start: StartJob) => Promise<T>): Promise<T>
+  /** `mayStand`: `place.standing` is there, to go on with an open operation or leave one. */
+  run<T>(
+    work: (place: Place, key: ObjectHandle, start: StartJob) => Promise<T>,
+    mayStand: boolean,
+  ): Promise<T>
 }
 
 const CHUNK_BLOCKS = 1_024
@@ -73,6 +77,7 @@ function feistelJob(
       if (unwanted()) throw aborted()
       const { cryptoki, session } = place
       const outcome = await cryptoki.feistel(session, route.mechanism, key, how, native, cancel)
+      place.standing?.leave(outcome.open)
       if (outcome.aborted) throw unwanted() ? aborted() : new Interrupted()
       if (outcome.invalid >= 0) throw invalidSymbol(outcome.invalid)
     },
@@ -85,12 +90,25 @@ export function blockCipher(source: BlockKey, options: BlockCipherOptions = {}):
   const operation = checkOperation(wanted)
   const chunkBlocks = checkInteger(most, 'blockCipher: chunkBlocks', 1, MAX_CHUNK_BLOCKS)
 
+  /** Known from the first job on; until then no operation may stand open in the session the trial is made in. */
+  let mayStand = false
+
   const run = (job: (site: Site) => Job<void>): Promise<void> =>
-    source.run((place, key, start) => {
+    source.run(async (place, key, start) => {
+      const { standing } = place
       const route = source.route(place, key, operation)
       const { multiPart, singleBlocks } = route
-      return start(job({ place, key, route, how: { multiPart, singleBlocks, chunkBlocks } }))
-    })
+      mayStand = multiPart
+      const leaveOpen = multiPart && standing !== undefined
+      const how = {
+        multiPart,
+        singleBlocks,
+        chunkBlocks,
+        begun: standing?.open ?? false,
+        leaveOpen,
+      }
+      await start(job({ place, key, route, how }))
+    }, mayStand)
 
   return {
     chunkBlocks,
@@ -105,8 +123,18 @@ export function blockCipher(source: BlockKey, options: BlockCipherOptions = {}):
         })
       }
       const output = new Uint8Array(blocks.length)
-      await run(({ place: { cryptoki, session }, key, route, how }) => ({
-        start: () => cryptoki.encryptBlocks(session, route.mechanism, key, how, blocks, output),
+      await run(({ place: { cryptoki, session, standing }, key, route: { mechanism }, how }) => ({
+        start: async () => {
+          const { open } = await cryptoki.encryptBlocks(
+            session,
+            mechanism,
+            key,
+            how,
+            blocks,
+            output,
+          )
+          standing?.leave(open)
+        },
         // Over in a moment: nothing to cancel.
         stop: () => undefined,
       }))

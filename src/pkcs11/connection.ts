@@ -16,6 +16,8 @@ import { isReturnValue, pkcs11Error } from './return-value.ts'
 import { createSessionPool } from './session-pool.ts'
 import type { SessionPool } from './session-pool.ts'
 import { sameToken } from './slot.ts'
+import { StandingOperations } from './standing-operation.ts'
+import type { StandingOwner } from './standing-operation.ts'
 import type { PresentToken } from './slot.ts'
 import type { LoginOptions, TokenInfo } from './types.ts'
 
@@ -29,12 +31,21 @@ export interface Place {
   readonly user?: Connection['user']
   /** Runs a call that changes the token: after it, the whole operation is not repeated. */
   change<T>(call: () => T): T
+  /** For jobs with an {@link RunOptions.owner}. */
+  readonly standing?: {
+    /** An operation of this owner is open in the session already. */
+    readonly open: boolean
+    /** Whether it is open after a job. Until it is said nothing has changed, unless a call failed. */
+    leave(open: boolean): void
+  }
 }
 
 /** How an operation runs. */
 export interface RunOptions {
   /** `login`: objects made here live until logout; `fresh`: a new session, closed afterwards. Default `pool`. */
   readonly on?: 'pool' | 'login' | 'fresh'
+  /** On `pool`: the work may go on with a standing operation of this owner, and leave one. */
+  readonly owner?: StandingOwner
 }
 
 /** See the head of this file. */
@@ -130,6 +141,11 @@ export async function connect(
     },
   )
 
+  const standing = new StandingOperations((session) => {
+    // After somebody else's C_Initialize the number may be another one's session.
+    if (module.generation === generation) quietly(() => cryptoki.encryptFinal(session))
+  })
+
   /** Opens the login session and logs in. CKR_USER_ALREADY_LOGGED_IN is never success: no PIN was checked. */
   const enter = (pin: Uint8Array | null) => {
     const session = openSession()
@@ -146,6 +162,7 @@ export async function connect(
   }
 
   const drop = () => {
+    standing.clear()
     pool.clear('close')
     const session = loginSession
     loginSession = undefined
@@ -166,6 +183,7 @@ export async function connect(
     if (renewed) {
       // Sessions of an earlier initialisation do not exist any more, and their numbers may be in use again.
       loginSession = undefined
+      standing.clear()
       pool.clear('forget')
       generation = module.generation
       info = sameToken(cryptoki, info).info
@@ -236,11 +254,30 @@ export async function connect(
     }
   }
 
-  const ways = {
-    pool: <T>(work: (session: SessionHandle) => T | Promise<T>) => pool.use(work),
-    login: onLogin,
-    fresh: onFresh,
-  }
+  type Work<T> = (session: SessionHandle, standing?: Place['standing']) => T | Promise<T>
+
+  const onPool = <T>(work: Work<T>, owner: StandingOwner | undefined): Promise<T> =>
+    pool.use(
+      async (session) => {
+        const open = standing.take(session, owner)
+        let left = open
+        const leave = (now: boolean) => {
+          left = now
+        }
+        try {
+          return await work(session, owner === undefined ? undefined : { open, leave })
+        } catch (error) {
+          // The pool throws the session away.
+          if (error instanceof Pkcs11Error) left = false
+          throw error
+        } finally {
+          standing.release(session, left)
+        }
+      },
+      (idle) => standing.choose(idle, owner),
+    )
+
+  const ways = { pool: onPool, login: onLogin, fresh: onFresh }
 
   await module.exclusive(() => {
     if (user !== 'nobody' && module.logins.has(claim)) throw alreadyLoggedIn(info)
@@ -257,20 +294,30 @@ export async function connect(
     get epoch() {
       return epoch
     },
-    async run(work, { on = 'pool' } = {}) {
+    async run(work, { on = 'pool', owner } = {}) {
       for (let attempt = 1; ;) {
         await ensure()
         let at = epoch
         const state = { started: false, changed: false }
         try {
-          return await ways[on]((session) => {
+          return await ways[on]((session, shared?: Place['standing']) => {
             // It may have waited for its session: the epoch counts from here.
             at = epoch
             state.started = true
-            const change = <T>(call: () => T) => changing(state, call)
-            const place: Place = { cryptoki, session, slotId: info.slotId, epoch: at, user, change }
+            const change = <T>(call: () => T): T => {
+              try {
+                return changing(state, call)
+              } finally {
+                standing.endAll()
+              }
+            }
+            const { slotId } = info
+            const place: Place = {
+              ...{ cryptoki, session, slotId, epoch: at, user, change },
+              ...(shared && { standing: shared }),
+            }
             return work(place, startIn(at))
-          })
+          }, owner)
         } catch (error) {
           // Somebody else's recovery: no attempt of this one.
           if (error instanceof Interrupted) continue

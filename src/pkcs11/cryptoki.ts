@@ -229,7 +229,7 @@ export interface Cryptoki {
     options: NativeCipherOptions,
     input: Uint8Array,
     output: Uint8Array,
-  ): Promise<void>
+  ): Promise<NativeOutcome>
   /** FPE rounds on another thread; `cancel[0] = 1` (Atomics) ends them between two calls. */
   feistel(
     session: SessionHandle,
@@ -238,7 +238,7 @@ export interface Cryptoki {
     options: NativeCipherOptions,
     batch: NativeBatch,
     cancel: Int32Array,
-  ): Promise<Pick<NativeOutcome, 'invalid' | 'aborted'>>
+  ): Promise<NativeOutcome>
 
   /** C_GenerateRandom, 1 to 1 048 576 bytes. */
   generateRandom(session: SessionHandle, length: number): Uint8Array

@@ -21,6 +21,7 @@ import { aesKcv, sameKcv, spkiKcv } from './kcv.ts'
 import type { KwpCapability } from './kwp.ts'
 import { isReturnValue } from './return-value.ts'
 import { readSpki, signAndVerify } from './signature.ts'
+import type { StandingOwner } from './standing-operation.ts'
 import type { Kcv, Key, Waiver } from './types.ts'
 import { formatUri } from './uri.ts'
 
@@ -270,11 +271,17 @@ function makeKey(
     return found
   }
 
+  const owner: StandingOwner = {}
   const forget = (): void => {
     cached = undefined
   }
-  const run: Run = (work) =>
-    runOn(connection, [{ forget }], (place, start) => work(place, handle(place), start))
+  const run: Run = (work, mayStand = false) =>
+    runOn(
+      connection,
+      [{ forget }],
+      (place, start) => work(place, handle(place), start),
+      mayStand ? { owner } : {},
+    )
   const route = blockRoutes()
 
   const key: Key = {
@@ -313,6 +320,7 @@ function makeKey(
 
 type Run = <T>(
   work: (place: Place, handle: ObjectHandle, start: StartJob) => T | Promise<T>,
+  mayStand?: boolean,
 ) => Promise<T>
 
 function wrongClass(name: KeyName, expected: string): TokenError {

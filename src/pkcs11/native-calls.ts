@@ -200,17 +200,17 @@ export class NativeCryptoki extends ObjectCalls implements Cryptoki {
     )
   }
 
-  async encryptBlocks(
+  encryptBlocks(
     session: SessionHandle,
     mechanism: Mechanism,
     key: ObjectHandle,
     options: NativeCipherOptions,
     input: Uint8Array,
     output: Uint8Array,
-  ): Promise<void> {
+  ): Promise<NativeOutcome> {
     checkHandles('C_EncryptInit', session, key)
     const how = encodeMechanism(mechanism)
-    await this.#offThread((addon, id) =>
+    return this.#offThread((addon, id) =>
       addon.blocksOnToken(id, session, how, key, options, input, output),
     )
   }

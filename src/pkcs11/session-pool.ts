@@ -21,6 +21,9 @@ export interface PoolLimits {
   readonly waitTimeoutMs: number
 }
 
+/** Index of the session to take; there is at least one. */
+export type ChooseSession = (idle: readonly SessionHandle[]) => number
+
 /** See the head of this file. */
 export interface SessionPool {
   /** Sessions open now. */
@@ -28,10 +31,10 @@ export interface SessionPool {
   /** Sessions in use now. */
   readonly busy: number
   /**
-   * Runs `work` with a session of its own.
+   * Runs `work` with a session of its own: of several idle ones the one that `choose` names, else the last.
    * @throws TokenError POOL_TIMEOUT when no session came free in time; TokenError CONNECTION_LOST after `clear`.
    */
-  use<T>(work: (session: SessionHandle) => T | Promise<T>): Promise<T>
+  use<T>(work: (session: SessionHandle) => T | Promise<T>, choose?: ChooseSession): Promise<T>
   /**
    * Ends all sessions and refuses whoever waits; the pool stays usable. `close`: idle ones now, busy ones
    * when they come back. `forget`: the module has ended them already, and their handles may be in use
@@ -73,9 +76,9 @@ export function createSessionPool(port: PoolPort, limits: PoolLimits): SessionPo
   }
 
   /** A free session, or undefined when one has to come back first. */
-  const take = (): SessionHandle | undefined => {
-    const last = idle.pop()
-    if (last !== undefined) return last
+  const take = (choose: ChooseSession): SessionHandle | undefined => {
+    const [chosen] = idle.length === 0 ? [] : idle.splice(choose(idle), 1)
+    if (chosen !== undefined) return chosen
     if (busy >= limits.max) return undefined
     try {
       return port.open()
@@ -132,11 +135,11 @@ export function createSessionPool(port: PoolPort, limits: PoolLimits): SessionPo
     get busy() {
       return busy
     },
-    async use(work) {
-      let session = take()
+    async use(work, choose = (sessions) => sessions.length - 1) {
+      let session = take(choose)
       while (session === undefined) {
         await wait()
-        session = take()
+        session = take(choose)
       }
       const born = generation
       busy += 1

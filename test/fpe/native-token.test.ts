@@ -34,19 +34,23 @@ afterAll(() => {
   hsm.cleanup()
 })
 
-const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false }
+const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false, open: false }
+const LEFT_OPEN = { ...ALL_WELL, open: true }
 const ecb: EncodedMechanism = { type: CKM.AES_ECB, parameter: [] }
 const cbc: EncodedMechanism = { type: CKM.AES_CBC, parameter: [{ inline: new Uint8Array(16) }] }
 const newCancel = () => new Int32Array(new SharedArrayBuffer(4))
+
+/** No operation stands open before or after a job. */
+const alone = { begun: false, leaveOpen: false }
 
 interface Mode {
   readonly mechanism: EncodedMechanism
   readonly options: Omit<NativeCipherOptions, 'chunkBlocks'>
 }
 const MODES: Record<string, Mode> = {
-  'one call': { mechanism: ecb, options: { multiPart: false, singleBlocks: false } },
-  'multi-part': { mechanism: ecb, options: { multiPart: true, singleBlocks: false } },
-  'single blocks': { mechanism: cbc, options: { multiPart: false, singleBlocks: true } },
+  'one call': { mechanism: ecb, options: { multiPart: false, singleBlocks: false, ...alone } },
+  'multi-part': { mechanism: ecb, options: { multiPart: true, singleBlocks: false, ...alone } },
+  'single blocks': { mechanism: cbc, options: { multiPart: false, singleBlocks: true, ...alone } },
 }
 
 async function counted<T>(work: () => Promise<T>) {
@@ -218,6 +222,8 @@ describe.each(Object.entries(MODES))('%s', (name, { mechanism, options }) => {
       {},
       { ...good, chunkBlocks: 0 },
       { ...good, multiPart: 1 },
+      { ...good, begun: undefined },
+      { ...good, leaveOpen: 0 },
       { ...good, singleBlocks: undefined },
     ]) {
       const all = wrong as NativeCipherOptions
@@ -252,12 +258,36 @@ describe.each(Object.entries(MODES))('%s', (name, { mechanism, options }) => {
   })
 })
 
+it('an operation may stand open between jobs, and does not when one fails', async () => {
+  const batch = () => toBatch(aes, false, false, shapes)
+  const mode = { multiPart: true, singleBlocks: false, chunkBlocks: 1024 }
+  const job = (how: typeof alone, one = batch(), cancel = newCancel()) =>
+    counted(() => addon.feistelOnToken(id, session, ecb, key, { ...mode, ...how }, one, cancel))
+  const whole = batch()
+  const { calls } = await job(alone, whole)
+  const { C_EncryptUpdate } = calls
+  expect(calls).toEqual({ C_EncryptInit: 1, C_EncryptUpdate, C_EncryptFinal: 1 })
+  const first = await job({ begun: false, leaveOpen: true })
+  expect(first).toEqual({ result: LEFT_OPEN, calls: { C_EncryptInit: 1, C_EncryptUpdate } })
+  const next = batch()
+  const second = await job({ begun: true, leaveOpen: true }, next)
+  expect(second).toEqual({ result: LEFT_OPEN, calls: { C_EncryptUpdate } })
+  expect(next.groups.map(({ output }) => output)).toEqual(whole.groups.map((g) => g.output))
+  const cancelled = await job({ begun: true, leaveOpen: true }, batch(), newCancel().fill(1))
+  expect(cancelled).toEqual({ result: { ...LEFT_OPEN, aborted: true }, calls: {} })
+  const last = await job({ begun: true, leaveOpen: false })
+  expect(last).toEqual({ result: ALL_WELL, calls: { C_EncryptUpdate, C_EncryptFinal: 1 } })
+  const nothingThere = await job({ begun: true, leaveOpen: true })
+  expect(nothingThere.result).toMatchObject({ rv: 0x91, fn: 'C_EncryptUpdate', open: false })
+  expect(await job(alone)).toMatchObject({ result: ALL_WELL })
+})
+
 it('a module that is closed between two calls refuses the next one', async () => {
   const own = openCryptoki({ path: hsm.module })
   const batch = toBatch(aes, false, false, shapes)
   own.close()
   cryptoki.close()
-  const options = { multiPart: true, singleBlocks: false, chunkBlocks: 8 }
+  const options = { multiPart: true, singleBlocks: false, chunkBlocks: 8, ...alone }
   const outcome = await addon.feistelOnToken(id, session, ecb, key, options, batch, newCancel())
   expect(outcome).toEqual({ ...ALL_WELL, rv: 0x190, fn: 'C_EncryptInit' })
 })

@@ -10,7 +10,7 @@ import type { FeistelGroup } from '../../src/ports.ts'
 const addon = loadAddon() as FeistelAddon
 const key = addon.aesOpen(new Uint8Array(16))!
 const newCancel = () => new Int32Array(new SharedArrayBuffer(4))
-const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false }
+const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false, open: false }
 
 const decimal = (count: number, changes: object = {}): FeistelGroup => ({
   radix: 10,

@@ -8,7 +8,7 @@ import { NATIVE_HALF_BITS } from '../../src/ports.ts'
 import { type Shape, aesOf, expected, recordsOf, toBatch } from './feistel-oracle.ts'
 
 const addon = loadAddon() as FeistelAddon
-const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false }
+const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false, open: false }
 const PRINTABLE = Array.from({ length: 95 }, (_, at) => String.fromCharCode(32 + at))
 
 /** Longest value whose halves fit. */

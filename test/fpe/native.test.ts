@@ -7,7 +7,7 @@ import { loadAddon } from '../../src/addon.ts'
 import type { FeistelAddon, NativeBatch } from '../../src/feistel-addon.ts'
 
 const addon = loadAddon() as FeistelAddon
-const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false }
+const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false, open: false }
 const newCancel = () => new Int32Array(new SharedArrayBuffer(4))
 
 /** `count` records of 16 digits. */

@@ -10,7 +10,7 @@ import { NATIVE_HALF_BITS } from '../../src/ports.ts'
 import { type Shape, aesOf, expected, recordsOf, sizes, toBatch } from './feistel-oracle.ts'
 
 const addon = loadAddon() as FeistelAddon
-const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false }
+const ALL_WELL = { rv: 0, fn: '', invalid: -1, aborted: false, open: false }
 
 interface Vector {
   readonly name: string

@@ -64,12 +64,14 @@ describe('a fault in mid-batch', () => {
         for (const after of operation === 'multi-part' && fn === 'C_EncryptInit'
           ? [0]
           : [0, 7, 33]) {
-          // Known to the connection, so that the fault hits the batch.
+          // Known to the connection, so that the fault hits the batch; no operation stands open.
           await cipher.encryptBlocks(new Uint8Array(16))
+          await key.blockCipher({ operation: 'single-part' }).encryptBlocks(new Uint8Array(16))
           faulty.fail({ fn, rv, after })
           expect(await encryptPans(cipher, input)).toEqual(expected)
           expect(faulty.pending()).toBe(false)
         }
+        await key.blockCipher({ operation: 'single-part' }).encryptBlocks(new Uint8Array(16))
         faulty.fail({ fn, rv, times: 2 })
         expect(await encryptPans(cipher, input)).toEqual(expected)
         expect(faulty.pending()).toBe(false)

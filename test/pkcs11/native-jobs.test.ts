@@ -25,7 +25,10 @@ test('nobody finalises the module until it has ended', async () => {
   const key = cryptoki.generateKey(session, mechanism(CKM.AES_KEY_GEN), aes())
   const input = new Uint8Array(16 * 100_000)
   const output = new Uint8Array(input.length)
-  const how = { multiPart: false, singleBlocks: false, chunkBlocks: 1 }
+  const how = {
+    ...{ multiPart: false, singleBlocks: false, chunkBlocks: 1 },
+    ...{ begun: false, leaveOpen: false },
+  }
   const ecb = mechanism(CKM.AES_ECB)
   const job = cryptoki.encryptBlocks(session, ecb, key, how, input, output)
   const busy = expect.objectContaining({ code: 'MODULE_BUSY' }) as Error
