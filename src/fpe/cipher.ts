@@ -26,7 +26,20 @@ import type {
 /** One block cipher a key, so that all that is encrypted under it shares calls. */
 const ciphers = new WeakMap<FpeKey, BlockCipher>()
 
+/** @throws FpeError KEY_INVALID */
 function cipherOf(key: FpeKey): BlockCipher {
+  // Callers without types get here too.
+  const given = key as Partial<FpeKey> | null | undefined
+  if (
+    typeof given !== 'object' ||
+    !given ||
+    !('encryptBlocks' in given || 'blockCipher' in given)
+  ) {
+    throw new FpeError('KEY_INVALID', 'this is not a key', {
+      where: 'key',
+      expected: 'a key of a token, or a block cipher such as softwareAes(bytes)',
+    })
+  }
   if ('encryptBlocks' in key) return key
   let cipher = ciphers.get(key)
   if (cipher === undefined) ciphers.set(key, (cipher = key.blockCipher()))

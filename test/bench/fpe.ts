@@ -140,20 +140,23 @@ async function onSoftHsm(): Promise<Row[]> {
     await using hsm = await loadModule(files.module)
     await using token = await hsm.login(bench.uri, { pin: bench.userPin() })
     const key = await token.generate({ role: 'fpe', label: 'fpe-bench', id: randomBytes(16) })
-    const decimal = ff1({ key: key.blockCipher(), alphabet: digits })
-    const mixed = ff1({ key: key.blockCipher(), alphabet: base62 })
+    const decimal = ff1({ key, alphabet: digits })
+    const mixed = ff1({ key, alphabet: base62 })
     const init = ff1({ key: key.blockCipher({ operation: 'single-part' }), alphabet: digits })
     const raw = openRawEcb(files.module, 'bench')
-    const [bulk, thousand, strings, single, wides, bulkWide, initBulk, ...ecb] = await rates(
+    // Apart from what makes garbage for the collector.
+    const [thousand] = await rates(packed(decimal, thousandPacked, PAN))
+    const [bulk, ...ecb] = await rates(
       packed(decimal, packedPans, PAN),
-      packed(decimal, thousandPacked, PAN),
+      ...raw.ways.map(({ work }) => work),
+      raw.updateCall,
+    )
+    const [strings, single, wides, bulkWide, initBulk] = await rates(
       many(decimal, pans),
       singles(decimal, pans),
       many(mixed, wide),
       packed(mixed, packedWide, WIDE),
       packed(init, packedPans, PAN),
-      ...raw.ways.map(({ work }) => work),
-      raw.updateCall,
     )
     const call = microseconds(ecb.pop()!)
     const best = Math.max(...ecb)
@@ -191,7 +194,7 @@ async function behindDelay(milliseconds: number): Promise<Row[]> {
     await using hsm = await loadModule(shim.module)
     await using token = await hsm.login(bench.uri, { pin: bench.userPin() })
     const key = await token.generate({ role: 'fpe', label: 'fpe-bench', id: randomBytes(16) })
-    const decimal = ff1({ key: key.blockCipher(), alphabet: digits })
+    const decimal = ff1({ key, alphabet: digits })
     const thousand = pans.slice(0, 1000)
     const [batch, concurrent] = await rates(many(decimal, thousand), async () => {
       const done = await Promise.all(thousand.map((value) => decimal.encrypt(value, { tweak })))

@@ -203,6 +203,13 @@ describe('forms', () => {
     expect(cipher.calls.length - before).toBe(10)
   })
 
+  it('want a key', () => {
+    for (const none of [undefined, null, {}, key]) {
+      const options = { key: none, alphabet: digits } as unknown as Ff1Options
+      expect(() => ff1(options)).toThrow(expect.objectContaining({ code: 'KEY_INVALID' }))
+    }
+  })
+
   it('want an alphabet or a radix', () => {
     const both = { key: countingAes(key), alphabet: digits, radix: 10 } as unknown as Ff1Options
     const neither = { key: countingAes(key) } as unknown as Ff1Options
