@@ -178,7 +178,8 @@ BatchArguments ReadBatch(const Napi::Value& batch) {
     arguments.outputs.push_back(value.output);
     const FeistelGroup& group = arguments.groups.back();
     const size_t bytes = group.count * group.RecordBytes();
-    uses.push_back({group.input, bytes, false});
+    // A chunk's records are all read before the first is written: results may take their place.
+    if (group.input != group.output) uses.push_back({group.input, bytes, false});
     uses.push_back({group.output, bytes, true});
     const size_t tweaks = group.own_tweaks ? group.count : 1;
     uses.push_back({group.tweaks, tweaks * group.tweak_length, false});

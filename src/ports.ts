@@ -32,7 +32,7 @@ export interface FeistelGroup {
    * `characters` ASCII characters as Uint8Array. Owned by the batch until it is done.
    */
   readonly input: Uint8Array | Uint16Array
-  /** As `input`; another array. */
+  /** As `input`: the same memory, or memory apart from it. Written only when the rounds are done. */
   readonly output: Uint8Array | Uint16Array
   /** Bytes per tweak. */
   readonly tweakLength: number

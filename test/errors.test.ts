@@ -4,6 +4,7 @@ import * as keyrite from '../src/index.ts'
 import {
   ConfigError,
   FormatError,
+  FpeError,
   KeyriteError,
   Pkcs11Error,
   PolicyError,
@@ -31,6 +32,7 @@ const samples: KeyriteError[] = [
   new FormatError('m', detail),
   new ConfigError('m', detail),
   new StorageError('LOCKED', 'm', detail),
+  new FpeError('SYMBOL_INVALID', 'm', { ...detail, index: 7 }),
 ]
 
 describe('every error class', () => {

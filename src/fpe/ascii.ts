@@ -25,7 +25,7 @@ export function asciiOf({ asciiRuns: runs, symbols }: Alphabet): Ascii | undefin
   return { runs, numeralOf, characterOf }
 }
 
-/** Values of one shape as characters, one after another; `output` is as long as `input` and another array. */
+/** Values of one shape as characters, one after another; `output` is as long as `input`, and may be the same array. */
 export interface CharacterGroup {
   readonly shape: Shape
   readonly count: number

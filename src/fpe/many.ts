@@ -130,8 +130,7 @@ async function runAsciiSlice(
     for (const bucket of bucketsOf(setting, lengths, tweak, from)) {
       const text = (bucket.places?.map((at) => values[at]) ?? values).join('')
       const input = new Uint8Array(text.length)
-      const output = new Uint8Array(text.length)
-      groups.push({ ...bucket, input, output })
+      groups.push({ ...bucket, input, output: input })
       const { read, written } = encoder.encodeInto(text, input)
       // A character beyond ASCII takes more than one byte: not all of the text fits then.
       if (read !== text.length || written !== text.length) {
@@ -145,7 +144,7 @@ async function runAsciiSlice(
   } catch (error) {
     throw blame(setting, values.length, (at) => values[at] ?? '', from, error)
   } finally {
-    for (const { input, output } of groups) wipe(input, output)
+    for (const { input } of groups) wipe(input)
   }
 }
 
@@ -256,24 +255,23 @@ export async function runPacked(
       got: `${records.length} bytes`,
     })
   }
-  // A copy, at once: the caller may change or detach the buffer while the key works.
-  const source = new Uint8Array(records)
-  const results = new Uint8Array(source.length)
+  // A copy, at once: the caller may change or detach the buffer while the key works. Slice by slice it becomes the
+  // result.
+  const results = new Uint8Array(records)
   const run = async (from: number, to: number): Promise<void> => {
-    const input = source.subarray(from * length, to * length)
-    const output = results.subarray(from * length, to * length)
-    const group = { shape, count: to - from, tweaks, input, output }
+    const slice = results.subarray(from * length, to * length)
+    const group = { shape, count: to - from, tweaks, input: slice, output: slice }
     try {
       await runCharacters(cipher, method, direction, ascii, [group], signal)
     } catch (error) {
       const text = (at: number): string =>
-        Buffer.from(input.subarray(at * length, (at + 1) * length)).toString('latin1')
+        Buffer.from(slice.subarray(at * length, (at + 1) * length)).toString('latin1')
       throw blame(setting, group.count, text, from, error)
     }
   }
   try {
     const native = shape.native && cipher.feistel !== undefined
-    await inSlices(source.length / length, () => length, run, {
+    await inSlices(results.length / length, () => length, run, {
       ...options,
       ...(native && { sliceSymbols: NATIVE_SLICE_SYMBOLS }),
     })
@@ -281,7 +279,5 @@ export async function runPacked(
   } catch (error) {
     wipe(results)
     throw error
-  } finally {
-    wipe(source)
   }
 }

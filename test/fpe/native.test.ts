@@ -39,6 +39,28 @@ describe('a job', () => {
     addon.aesClose(key)
   })
 
+  it('may write its results where its input stood, and does so when all is well only', async () => {
+    const key = addon.aesOpen(new Uint8Array(32))!
+    const apart = decimals(5_000)
+    expect(addon.feistelOnAesSync(key, 1024, apart)).toEqual(ALL_WELL)
+    const inPlace = () => {
+      const batch = decimals(5_000)
+      const [group] = batch.groups
+      const memory = group!.input
+      return { memory, batch: { ...batch, groups: [{ ...group!, output: memory }] } }
+    }
+    const atOnce = inPlace()
+    expect(addon.feistelOnAesSync(key, 1024, atOnce.batch)).toEqual(ALL_WELL)
+    expect(atOnce.memory).toEqual(apart.output)
+    const job = inPlace()
+    const stopped = await addon.feistelOnAes(key, 1024, job.batch, newCancel().fill(1))
+    expect(stopped).toEqual({ ...ALL_WELL, aborted: true })
+    expect(job.memory).toEqual(apart.groups[0]!.input)
+    expect(await addon.feistelOnAes(key, 1024, job.batch, newCancel())).toEqual(ALL_WELL)
+    expect(job.memory).toEqual(apart.output)
+    addon.aesClose(key)
+  })
+
   it('that was cancelled before it begins does nothing', async () => {
     const key = addon.aesOpen(new Uint8Array(32))!
     const cancel = newCancel().fill(1)

@@ -181,7 +181,7 @@ eachModule((name, start) => {
         { radix: 1 },
         { count: 4 },
         { output: new Uint8Array(3) },
-        { output: good.input },
+        { output: new Uint8Array(good.input.buffer, 1, good.input.length - 1) },
         { tweaks: new Uint8Array(3) },
         { prefix: new Uint8Array(15) },
       ]
