@@ -222,11 +222,19 @@ export async function connect(
     }
   }
 
-  /** A job that was begun in `at`: in a later epoch its session and handles mean nothing. */
+  /**
+   * In a later epoch sessions and handles of `at` mean nothing; nor do they when another connection has
+   * initialised the module again: their numbers may name that one's sessions and keys.
+   */
+  const checkCurrent = (at: number) => {
+    if (at !== epoch || module.generation !== generation) throw new Interrupted()
+  }
+
+  /** A job that was begun in `at`. */
   const startIn =
     (at: number): StartJob =>
     async (job) => {
-      if (at !== epoch) throw new Interrupted()
+      checkCurrent(at)
       const result = module.jobs.start(job)
       running.add(result)
       try {
@@ -259,7 +267,8 @@ export async function connect(
   const onPool = <T>(work: Work<T>, owner: StandingOwner | undefined): Promise<T> =>
     pool.use(
       async (session) => {
-        const open = standing.take(session, owner)
+        const lease = standing.take(session, owner)
+        const { open } = lease
         let left = open
         const leave = (now: boolean) => {
           left = now
@@ -271,7 +280,7 @@ export async function connect(
           if (error instanceof Pkcs11Error) left = false
           throw error
         } finally {
-          standing.release(session, left)
+          standing.release(lease, left)
         }
       },
       (idle) => standing.choose(idle, owner),
@@ -303,6 +312,7 @@ export async function connect(
           return await ways[on]((session, shared?: Place['standing']) => {
             // It may have waited for its session: the epoch counts from here.
             at = epoch
+            checkCurrent(at)
             state.started = true
             const change = <T>(call: () => T): T => {
               try {

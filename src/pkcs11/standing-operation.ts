@@ -14,6 +14,14 @@ export const LIFETIME_MS = 1_000
 /** Jobs of one owner may follow each other in an operation: one for each key object in use. */
 export type StandingOwner = object
 
+/** A session in use. A number alone does not tell: once the module was initialised again, another session may have it. */
+export interface Lease {
+  readonly session: SessionHandle
+  /** An operation of its owner is open in the session already. */
+  readonly open: boolean
+  readonly standing: Standing | undefined
+}
+
 interface Standing {
   readonly owner: StandingOwner
   /** Set while the operation is open: ends it. */
@@ -42,24 +50,23 @@ export class StandingOperations {
     return free >= 0 ? free : idle.length - 1
   }
 
-  /** A session was taken, by a job of `owner` or for something else. Whether an operation of `owner` is open in it. */
-  take(session: SessionHandle, owner: StandingOwner | undefined): boolean {
-    const standing = this.#sessions.get(session)
-    if (standing !== undefined && standing.owner === owner) {
-      standing.busy = true
-      return true
+  /** A session was taken, by a job of `owner` or for something else. */
+  take(session: SessionHandle, owner: StandingOwner | undefined): Lease {
+    const found = this.#sessions.get(session)
+    if (found !== undefined && found.owner === owner) {
+      found.busy = true
+      return { session, open: true, standing: found }
     }
-    if (standing !== undefined) this.#end(session, standing)
-    if (owner !== undefined) {
-      this.#sessions.set(session, { owner, timer: undefined, busy: true, due: false })
-    }
-    return false
+    if (found !== undefined) this.#end(session, found)
+    if (owner === undefined) return { session, open: false, standing: undefined }
+    const standing: Standing = { owner, timer: undefined, busy: true, due: false }
+    this.#sessions.set(session, standing)
+    return { session, open: false, standing }
   }
 
   /** A session is not in use any more. `open`: its job left the operation open. */
-  release(session: SessionHandle, open: boolean): void {
-    const standing = this.#sessions.get(session)
-    if (standing === undefined) return
+  release({ session, standing }: Lease, open: boolean): void {
+    if (standing === undefined || this.#sessions.get(session) !== standing) return
     standing.busy = false
     if (!open) {
       clearTimeout(standing.timer)

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { moduleCalls, openCryptoki } from '../../src/pkcs11/native.ts'
 import type { Cryptoki } from '../../src/pkcs11/cryptoki.ts'
-import { LIFETIME_MS } from '../../src/pkcs11/standing-operation.ts'
+import { LIFETIME_MS, StandingOperations } from '../../src/pkcs11/standing-operation.ts'
 import { type Hsm, type Key, type Token, loadModule } from '../../src/pkcs11/index.ts'
 import { softHsm } from '../tokens.ts'
 import { type KeyImport, keyImport } from './imported-key.ts'
@@ -141,5 +141,25 @@ describe('a key that is destroyed', () => {
     }
     expect(error).toEqual(gone)
     expect(performance.now() - destroyed).toBeLessThan(LIFETIME_MS + 500)
+  })
+})
+
+describe('a session number that names another session by now', () => {
+  it('is not released by who had it before', () => {
+    const ended: bigint[] = []
+    const standing = new StandingOperations((session) => ended.push(session))
+    const [before, after] = [{}, {}]
+    standing.release(standing.take(7n, before), true)
+    const old = standing.take(7n, before)
+    expect(old.open).toBe(true)
+    standing.clear()
+    const lease = standing.take(7n, after)
+    expect(lease.open).toBe(false)
+    standing.release(old, true)
+    // In use: nobody ends its operation from outside.
+    standing.endAll()
+    expect(ended).toEqual([])
+    standing.release(lease, true)
+    expect(ended).toEqual([7n])
   })
 })
