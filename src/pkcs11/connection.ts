@@ -278,6 +278,8 @@ export async function connect(
         } catch (error) {
           // The pool throws the session away.
           if (error instanceof Pkcs11Error) left = false
+          // What stands open under a key that is gone must not be taken for that of a key of its name.
+          if (isReturnValue(error, 'KEY_HANDLE_INVALID', 'OBJECT_HANDLE_INVALID')) standing.endAll()
           throw error
         } finally {
           standing.release(lease, left)

@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { moduleCalls, openCryptoki } from '../../src/pkcs11/native.ts'
-import type { Cryptoki } from '../../src/pkcs11/cryptoki.ts'
+import type { Cryptoki, SessionHandle } from '../../src/pkcs11/cryptoki.ts'
 import { LIFETIME_MS, StandingOperations } from '../../src/pkcs11/standing-operation.ts'
 import { type Hsm, type Key, type Token, loadModule } from '../../src/pkcs11/index.ts'
 import { softHsm } from '../tokens.ts'
+import { knownAes } from './open-session.ts'
 import { type KeyImport, keyImport } from './imported-key.ts'
 
 const files = softHsm()
@@ -125,6 +126,23 @@ describe('a key that is destroyed', () => {
     await expect(cipher.encryptBlocks(blocks)).rejects.toThrow(gone)
   })
 
+  it('by somebody else, and is there again under its name, is used as if it were another one', async () => {
+    const session = port.openSession(token.info.slotId, { readWrite: true })
+    const template = knownAes(value, { LABEL: 'again', ID: new Uint8Array([1]) })
+    const before = port.createObject(session, template)
+    const [key] = await token.find({ label: 'again' })
+    const cipher = key!.blockCipher()
+    const jobs = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => cipher.encryptBlocks(blocks)))
+    await jobs(1)
+    await jobs(2)
+    port.destroyObject(session, before)
+    port.createObject(session, template)
+    // One more than operations that stand open: it begins one, and meets the handle that is gone.
+    for (const answer of await jobs(3)) expect(answer).toEqual(expected())
+    port.closeSession(session)
+  })
+
   it('by another process, encrypts for no longer than the lifetime', async () => {
     const { key, cipher } = await made('doomed-elsewhere')
     execFileSync('pkcs11-tool', [
@@ -146,20 +164,21 @@ describe('a key that is destroyed', () => {
 
 describe('a session number that names another session by now', () => {
   it('is not released by who had it before', () => {
-    const ended: bigint[] = []
-    const standing = new StandingOperations((session) => ended.push(session))
+    const session = 7n as SessionHandle
+    const ended: SessionHandle[] = []
+    const standing = new StandingOperations((one) => ended.push(one))
     const [before, after] = [{}, {}]
-    standing.release(standing.take(7n, before), true)
-    const old = standing.take(7n, before)
+    standing.release(standing.take(session, before), true)
+    const old = standing.take(session, before)
     expect(old.open).toBe(true)
     standing.clear()
-    const lease = standing.take(7n, after)
+    const lease = standing.take(session, after)
     expect(lease.open).toBe(false)
     standing.release(old, true)
     // In use: nobody ends its operation from outside.
     standing.endAll()
     expect(ended).toEqual([])
     standing.release(lease, true)
-    expect(ended).toEqual([7n])
+    expect(ended).toEqual([session])
   })
 })
