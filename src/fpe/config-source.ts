@@ -15,7 +15,7 @@ export interface ConfigSource {
   readonly value: unknown
   /** `file:line:column path` of a value, or of the nearest one around it. */
   where(path: readonly PropertyKey[]): string
-  /** What stands there, for people; strings are not repeated, they may be misplaced secrets. */
+  /** The kind of what stands there; neither strings nor numbers are repeated, they may be misplaced secrets. */
   got(path: readonly PropertyKey[]): string
 }
 
@@ -73,7 +73,7 @@ export function readConfig(text: string, file: string): ConfigSource {
     got(path) {
       const node = find(path)
       if (node === undefined) return 'nothing'
-      return node.type === 'number' || node.type === 'boolean' ? String(node.value) : node.type
+      return node.type === 'boolean' ? String(node.value) : node.type
     },
   }
 }

@@ -95,10 +95,10 @@ export class KeyVersions {
   get(number: number): UsableVersion {
     const version = this.#versions.get(number)
     if (version === undefined) {
+      // Not which: it is read from data, and a wrong field there holds values.
       throw new FpeError('KEY_VERSION_UNKNOWN', 'the key has no such version', {
         where: `key ${this.name}`,
         expected: `one of ${[...this.#versions.keys()].join(', ') || 'none'}`,
-        got: String(number),
       })
     }
     return version

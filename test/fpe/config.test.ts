@@ -256,9 +256,15 @@ describe('faults', () => {
     expect(JSON.stringify(error.toJSON())).not.toContain('314159')
   })
 
+  it('a PIN as an option is refused and not repeated', () => {
+    const error = fault(config({}, { pin: 314159 }))
+    expect(error).toMatchObject({ expected: 'no such option here', got: 'number' })
+    expect(JSON.stringify(error.toJSON())).not.toContain('314159')
+  })
+
   it('others are counted', () => {
     const error = fault(config({ a: { key: 5, format: card }, b: { key: 6, format: card } }))
-    expect(error).toMatchObject({ got: '5', hint: '1 more fault after this one' })
+    expect(error).toMatchObject({ got: 'number', hint: '1 more fault after this one' })
   })
 
   it('of a format name the column', async () => {

@@ -31,14 +31,15 @@ describe('key versions', () => {
   })
 
   it('that are unknown are refused with those that are known', () => {
-    const error = thrown(() => ring({ 1: { cipher: plain }, 2: { cipher: plain } }).get(3))
+    const error = thrown(() => ring({ 1: { cipher: plain }, 2: { cipher: plain } }).get(536221234))
     expect(error).toBeInstanceOf(FpeError)
     expect(error).toMatchObject({
       code: 'KEY_VERSION_UNKNOWN',
       where: 'key fpe-pan',
       expected: 'one of 1, 2',
-      got: '3',
     })
+    // A field taken for the version may hold values, such as the digits of a social security number.
+    expect(JSON.stringify((error as FpeError).toJSON())).not.toContain('536221234')
   })
 
   it('must have the current one', () => {
