@@ -141,6 +141,8 @@ export interface FilePlan {
   readonly format: Format
   /** Names of the columns that are worked on. */
   readonly columns: readonly string[]
+  /** Names of the others that share a version column with one of them. */
+  readonly leftOut: readonly string[]
   /** The configuration with these columns only. */
   readonly config: FpeConfig
   /** Digest of all that decides what a row becomes. */
@@ -158,6 +160,22 @@ function chosenColumns(config: FpeConfig, { column, config: file }: FpeOptions):
     })
   }
   return column === undefined ? known : [...new Set(column)]
+}
+
+/** @throws ConfigError on a place for something that is in no column: a slip would leave it where it was. */
+function checkFields({ columns }: FpeConfig, { field, config: file }: FpeOptions): void {
+  const known = Object.entries(columns).flatMap(([name, { versionColumn, tweak }]) => [
+    name,
+    ...(versionColumn === undefined ? [] : [versionColumn]),
+    ...(tweak !== undefined && 'row' in tweak ? [tweak.row] : []),
+  ])
+  for (const name of field?.keys() ?? []) {
+    if (known.includes(name)) continue
+    throw new ConfigError('a place is given for something the configuration does not name', {
+      where: `${file}, --field ${name}`,
+      expected: `one of ${[...new Set(known)].join(', ')}`,
+    })
+  }
 }
 
 /** @throws ConfigError where values could be decrypted under the wrong version, which nobody would notice. */
@@ -187,6 +205,7 @@ export function planFile(
   whole: FpeConfig,
 ): FilePlan {
   const format = formatOf(options)
+  checkFields(whole, options)
   const columns = chosenColumns(whole, options)
   const config: FpeConfig = {
     ...whole,
@@ -194,6 +213,13 @@ export function planFile(
       Object.entries(whole.columns).filter(([name]) => columns.includes(name)),
     ),
   }
+  const versionColumns = new Set(columns.map((name) => whole.columns[name]?.versionColumn))
+  const leftOut = Object.entries(whole.columns)
+    .filter(
+      ([name, { versionColumn }]) =>
+        !columns.includes(name) && versionColumn !== undefined && versionColumns.has(versionColumn),
+    )
+    .map(([name]) => name)
   const used = new Set(Object.values(config.columns).map(({ key }) => key))
   const keys = Object.fromEntries(Object.entries(whole.keys).filter(([name]) => used.has(name)))
   checkFromVersion(config, task, format, options)
@@ -208,12 +234,12 @@ export function planFile(
     fromVersion: options.fromVersion ?? null,
     config: toHex(sha256(utf8(text))),
   })
-  return { task, format, columns, config: { ...config, keys }, recipe: toHex(recipe) }
+  return { task, format, columns, leftOut, config: { ...config, keys }, recipe: toHex(recipe) }
 }
 
 /** The options of the stream. */
 export function streamOptions(
-  { task, format, columns }: FilePlan,
+  { task, format, columns, leftOut }: FilePlan,
   options: FpeOptions,
   opened: ReadonlyMap<string, Column & ColumnFacts>,
 ): FpeStreamOptions {
@@ -236,6 +262,7 @@ export function streamOptions(
         ...(rowTweakColumn !== undefined && { tweakField: place(rowTweakColumn) }),
       }
     }),
+    leftOut: format === 'lines' ? [] : leftOut.map(place),
     onError: onError === 'stop' ? 'stop' : 'skip',
     csv: { header, ...(delimiter !== undefined && { delimiter }) },
     ...(batchRows !== undefined && { batchRows }),

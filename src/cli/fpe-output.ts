@@ -1,5 +1,6 @@
 /** Output of the fpe commands: a part that becomes a file when it is whole, or a stream. */
 import { type FileHandle, open, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 
 import { utf8 } from '../bytes.ts'
 import { errnoOf } from '../errno.ts'
@@ -141,6 +142,36 @@ const fileOutput = (
   [Symbol.asyncDispose]: () => part[Symbol.asyncDispose](),
 })
 
+/** Whether a path leads to the input file, however it is spelled. */
+async function isInput(path: string, { identity }: FpeInput): Promise<boolean> {
+  if (identity === undefined) return false
+  try {
+    const { dev, ino } = await stat(path, { bigint: true })
+    return String(dev) === identity.device && String(ino) === identity.inode
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return false
+    throw cause
+  }
+}
+
+/** @throws ConfigError where a file would take the place of another one that is needed. */
+async function checkPlaces({ out, rejects, onError }: FpeOptions, input: FpeInput): Promise<void> {
+  if (rejects !== undefined && resolve(rejects) === resolve(out)) {
+    throw new ConfigError('the report has the name of the output', { where: '--rejects' })
+  }
+  if (rejects !== undefined && (await isInput(rejects, input))) {
+    throw new ConfigError('the report has the name of the input', { where: '--rejects' })
+  }
+  if (onError !== 'stop' && (await isInput(out, input))) {
+    throw new ConfigError('the output would take the place of the input', {
+      where: '--out',
+      expected: 'another file, or --on-error stop',
+      got: `the input, with --on-error ${onError}`,
+      hint: 'rows that are left out would be nowhere any more',
+    })
+  }
+}
+
 /** Opens what `--out` names. @throws ConfigError when something is in the way; StorageError. */
 export async function openOutput(
   { recipe }: FilePlan,
@@ -156,11 +187,9 @@ export async function openOutput(
       got: `--on-error ${onError}`,
     })
   }
+  await checkPlaces(options, input)
   if (isStandard(out) || (await isDevice(out))) return streamOutput(options, side)
   const rejects = onError === 'report' ? (options.rejects ?? `${out}.rejects.jsonl`) : undefined
-  if (rejects === out) {
-    throw new ConfigError('the report has the name of the output', { where: '--rejects' })
-  }
   if (resume && input.identity === undefined) throw noResume('--in')
   const { openPart } = await fpeLibrary()
   const identity = input.identity ?? {

@@ -18,6 +18,7 @@ import {
   emptyFault,
   encodeBytes,
   isUtf8Text,
+  leftOutFault,
   parseVersion,
   tweakFault,
   versionFault,
@@ -200,6 +201,13 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
         where: 'columns',
         expected: 'a field of its own for each column and each key version',
       })
+    }
+    const there = plan.leftOut.find(
+      (field) => names?.includes(String(field)) ?? Number(field) <= scan.count,
+    )
+    if (there !== undefined && (plan.task !== 'decrypt' || versions.some((index) => index >= 0))) {
+      const { message, expected, hint } = leftOutFault(there)
+      throw new ConfigError(message, { where: `column ${there}`, expected, hint })
     }
     let keep = scan.count
     while (plan.task === 'decrypt' && versions.includes(keep - 1)) keep -= 1

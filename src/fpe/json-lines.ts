@@ -17,6 +17,7 @@ import {
   decodeBytes,
   emptyFault,
   encodeBytes,
+  leftOutFault,
   parseVersion,
   rowSlots,
   tweakFault,
@@ -64,6 +65,7 @@ const NO_PLAN: RowPlan = {
   fields: [],
   versionFields: [],
   tweakFields: [],
+  leftOut: [],
   versionsMayLack: false,
   keepEmpty: false,
 }
@@ -77,6 +79,8 @@ class MemberFinder {
   #row = 0
   #slots: RowSlots = rowSlots(NO_PLAN)
   #fault: RowFault | undefined
+  /** Path of a member that must not be there, as far as versions change. */
+  leftOut: string | undefined
 
   constructor(plan: RowPlan) {
     this.#plan = plan
@@ -92,6 +96,7 @@ class MemberFinder {
     this.#row += 1
     this.#slots = slots
     this.#fault = undefined
+    this.leftOut = undefined
     slots.values.fill(undefined)
     slots.versions.fill(undefined)
     slots.tweaks.fill(undefined)
@@ -175,6 +180,7 @@ class MemberFinder {
       if (leaf === undefined) this.#refuse(wrongKind(node, token, 'an object'))
       else if (leaf.kind === 'version') this.#version(node, leaf.index, token)
       else if (leaf.kind === 'tweak') this.#tweak(node, leaf.index, token)
+      else if (leaf.kind === 'left out') this.leftOut = node.path
       else if (token === TOKEN.string) this.#value(leaf.index, start)
       else this.#refuse(wrongKind(node, token, 'a string'))
     }
@@ -262,6 +268,11 @@ export function jsonLinesFormat(plan: RowPlan): RowFormat {
   const faultOf = (row: RowSlots, text: string, at: number): RowFault | undefined => {
     const fault = finder.find(row, text, at)
     if (fault !== undefined) return fault
+    const { leftOut } = finder
+    if (leftOut !== undefined) {
+      const versioned = row.versions.some((version) => version !== undefined)
+      if (plan.task !== 'decrypt' || versioned) return leftOutFault(leftOut)
+    }
     let anyValue = false
     for (let i = 0; i < plan.fields.length; i += 1) {
       if (row.values[i] !== undefined) anyValue = true

@@ -2,6 +2,8 @@
 import { ConfigError } from '../errors.ts'
 import { type RowPlan, encodeBytes } from './row.ts'
 
+type LeafKind = 'value' | 'version' | 'tweak' | 'left out'
+
 /** A member that is looked for, or an object on the way to one. */
 export interface PathNode {
   /** The key with its colon, as bytes in JSON. */
@@ -12,7 +14,7 @@ export interface PathNode {
   readonly path: string
   readonly children: Map<string, PathNode>
   /** Index in the plan; undefined: an object on the way. */
-  leaf: { readonly kind: 'value' | 'version' | 'tweak'; readonly index: number } | undefined
+  leaf: { readonly kind: LeafKind; readonly index: number } | undefined
   /** Number of the row it was last found in: tells the second of two equal keys. */
   seen: number
 }
@@ -38,9 +40,10 @@ export function pathTree({
   fields,
   versionFields,
   tweakFields,
-}: Pick<RowPlan, 'fields' | 'versionFields' | 'tweakFields'>): PathNode {
+  leftOut,
+}: Pick<RowPlan, 'fields' | 'versionFields' | 'tweakFields' | 'leftOut'>): PathNode {
   const root = pathNode('', '')
-  const add = (path: string, kind: 'value' | 'version' | 'tweak', index: number): void => {
+  const add = (path: string, kind: LeafKind, index: number): void => {
     let [node, versionParent] = [root, undefined as PathNode | undefined]
     for (const key of parsePath(path)) {
       if (node.leaf !== undefined) throw overlapping(path)
@@ -56,6 +59,7 @@ export function pathTree({
   for (const [index, path] of fields.entries()) add(String(path), 'value', index)
   for (const [index, path] of versionFields.entries()) add(String(path), 'version', index)
   for (const [index, path] of tweakFields.entries()) add(String(path), 'tweak', index)
+  for (const [index, path] of leftOut.entries()) add(String(path), 'left out', index)
   return root
 }
 

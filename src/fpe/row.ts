@@ -17,6 +17,8 @@ export interface RowPlan {
   readonly versionFields: readonly (string | number)[]
   /** Fields whose text is bound into the tweak of the row's values. */
   readonly tweakFields: readonly (string | number)[]
+  /** Fields that must not be there: their version would be changed, and they would not. */
+  readonly leftOut: readonly (string | number)[]
   /** The field of a key version need not be there: it is added, where a version is written. */
   readonly versionsMayLack: boolean
   /** Empty, null and missing values stay as they are; false: they make a bad row. */
@@ -70,6 +72,14 @@ export interface RowFormat {
   /** The bytes of a value in place of those that begin at `start`; undefined: this format cannot hold it. */
   spell(value: string, text: string, start: number): string | undefined
 }
+
+/** One key version cannot be true of a value that changes and of one that does not. */
+export const leftOutFault = (field: string | number): RowFault => ({
+  message: 'a column that is left out shares its key version with one that is not',
+  expected: 'all columns that share a version column at once',
+  hint: 'name this column as well, or give each a version column of its own',
+  field,
+})
 
 const NOT_ASCII = /[\u0080-\u00ff]/
 

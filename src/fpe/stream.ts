@@ -54,6 +54,11 @@ export interface FpeStreamOptions {
   readonly direction: Task
   /** Plain lines: exactly one. */
   readonly columns: readonly StreamColumn[]
+  /**
+   * Where columns stand that are not worked on, although their key version stands where that of one of
+   * `columns` does: refused where the file has them.
+   */
+  readonly leftOut?: readonly (string | number)[]
   /** `stop` (default): the first bad row ends the stream with its error. `skip`: bad rows are left out. */
   readonly onError?: 'stop' | 'skip'
   readonly onBadRow?: (row: BadRow) => void
@@ -119,8 +124,20 @@ function checkVersions(options: FpeStreamOptions): void {
   }
 }
 
+/** What an option that is one of a few words may be. Callers without types get here too. */
+const CHOICES = {
+  format: ['csv', 'jsonl', 'lines'],
+  direction: ['encrypt', 'decrypt', 'rewrap'],
+  onError: ['stop', 'skip'],
+} as const
+
 function checkOptions(options: FpeStreamOptions): void {
-  const { columns, format, batchRows, blockBytes } = options
+  const { columns, format, direction, onError = 'stop', batchRows, blockBytes } = options
+  const given: Record<string, unknown> = { format, direction, onError }
+  for (const [name, choices] of Object.entries(CHOICES)) {
+    if (choices.some((choice) => choice === given[name])) continue
+    throw refuse('an option is none of its choices', name, `one of ${choices.join(', ')}`)
+  }
   if (columns.length === 0 || (format === 'lines' && columns.length > 1)) {
     const expected = format === 'lines' ? 'exactly one' : 'at least one'
     throw refuse(`not a set of columns for ${format}`, 'columns', expected)
@@ -149,6 +166,7 @@ function makePlan(options: FpeStreamOptions, signal: AbortSignal): RewritePlan {
     fields: columns.map(({ column, field }) => field ?? column.name),
     versionFields,
     tweakFields,
+    leftOut: options.leftOut ?? [],
     versionsMayLack: direction === 'encrypt' || options.fromVersion !== undefined,
     keepEmpty: options.keepEmpty ?? false,
   }

@@ -126,6 +126,27 @@ describe('files', () => {
   })
 })
 
+describe('an input', () => {
+  it('is not lost to the report or to rows that are left out', async () => {
+    const { input } = file(customers(3))
+    const before = read(input)
+    const args = ['encrypt', '-c', site.config(1, PAN), '-i', input, '--replace']
+    for (const [where, more] of [
+      ['--rejects', ['-o', 'kept.csv', '--on-error', 'report', '--rejects', site.at(input)]],
+      ['--rejects', ['-o', 'kept.csv', '--on-error', 'report', '--rejects', './kept.csv']],
+      ['--rejects', ['-o', '-', '--on-error', 'report', '--rejects', input]],
+      ['--out', ['-o', site.at(input), '--on-error', 'skip']],
+    ] as const) {
+      const ran = await site.run([...args, ...more])
+      expect(ran).toMatchObject({ code: 3, stderr: expect.stringContaining(where) })
+      expect(read(input)).toBe(before)
+    }
+    expect(existsSync(site.at('kept.csv'))).toBe(false)
+    await good(...args, '-o', input)
+    expect(read(input)).toMatch(/^id,pan,name,v\r\n/)
+  })
+})
+
 describe('pipes', () => {
   it('carry rows only; words go to standard error', async () => {
     const config = site.config(1, PAN)
@@ -606,6 +627,32 @@ describe('check', () => {
       expect(JSON.parse(ran.stdout), ran.stderr).toMatchObject({ error: { code } })
       expect(ran.code).toBe(exit)
     }
+  })
+
+  it('a column that is left out, but shares its key version, is refused and not forgotten', async () => {
+    const ssn = { key: 'cards', format: { type: 'ssn' }, versionColumn: 'v' }
+    const { input, out } = file(`pan,ssn\n${cardNumber(1)},219-09-9999\n`)
+    await good('encrypt', '-c', site.config(1, { ...PAN, ssn }), '-i', input, '-o', out)
+    const config = site.config(2, { ...PAN, ssn })
+    for (const task of ['rewrap', 'decrypt']) {
+      const args = [task, '-c', config, '-i', out, '-o', 'half.csv']
+      const half = await site.run([...args, '--column', 'pan', '--json'])
+      expect(JSON.parse(half.stdout)).toMatchObject({ error: { where: 'column ssn' } })
+      expect(half.code).toBe(3)
+      expect(existsSync(site.at('half.csv'))).toBe(false)
+      await good(...args, '--column', 'pan', '--column', 'ssn', '--replace')
+      rmSync(site.at('half.csv'))
+    }
+  })
+
+  it('a place for something the configuration does not name is refused', async () => {
+    const { input, out } = file(customers(1))
+    const args = ['encrypt', '-c', site.config(1, PAN), '-i', input, '-o', out]
+    const ran = await site.run([...args, '--field', 'version=v', '--json'])
+    expect(JSON.parse(ran.stdout)).toMatchObject({
+      error: { where: expect.stringContaining('--field version') },
+    })
+    expect(ran.code).toBe(3)
   })
 
   it('a column that is not in the configuration or not in the file is refused', async () => {

@@ -256,6 +256,24 @@ describe('key versions', () => {
     )
   })
 
+  it('shared with a column that is left out, are refused: they would be untrue of it', async () => {
+    const columns = [{ column: fakeColumn('a'), versionField: 'v' }]
+    const more = { columns, leftOut: ['b'] }
+    for (const direction of ['encrypt', 'decrypt', 'rewrap'] as const) {
+      const input = direction === 'encrypt' ? 'a,b\n1,1\n' : 'a,b,v\n1,1,1\n'
+      await expect(run(input, { ...more, direction })).rejects.toMatchObject({
+        code: 'CONFIG',
+        where: 'column b',
+      })
+    }
+    expect(await run('a,c\n1,1\n', more)).toBe('a,c,v\n2,1,1\n')
+    const plain = { ...more, direction: 'decrypt', fromVersion: 1 } as const
+    expect(await run('a,b\n2,1\n', plain)).toBe('a,b\n1,1\n')
+    const numbered = { ...more, columns: [{ column: fakeColumn('a'), field: 1, versionField: 3 }] }
+    const bare = { ...numbered, leftOut: ['2'], csv: { header: false } }
+    await expect(run('1,1\n', bare)).rejects.toThrow('shares its key version')
+  })
+
   it('two columns of versions are added in their order and both taken away', async () => {
     const columns = [
       { column: fakeColumn('a', { currentVersion: 1 }), versionField: 'av' },

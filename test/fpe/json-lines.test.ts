@@ -175,6 +175,22 @@ describe('key versions', () => {
       'no object to hold',
     )
   })
+
+  it('shared with a column that is left out, make bad rows', async () => {
+    const more = { columns: at(3, 'v'), leftOut: ['card.cvc'] }
+    const mixed = '{"card":{"pan":"1","cvc":"1"},"v":3}\n'
+    for (const direction of ['encrypt', 'decrypt', 'rewrap'] as const) {
+      const input = direction === 'encrypt' ? mixed.replace(',"v":3', '') : mixed
+      const { text, badRows } = await streamed(
+        input,
+        jsonl({ ...more, direction, onError: 'skip' }),
+      )
+      expect([text, badRows]).toMatchObject(['', [{ line: 1, column: 'card.cvc' }]])
+    }
+    expect(await run('{"card":{"pan":"1","cvc":null}}\n', more)).toContain('"v":3')
+    const plain = jsonl({ ...more, direction: 'decrypt', fromVersion: 3 })
+    expect((await streamed('{"card":{"pan":"4","cvc":"1"}}\n', plain)).text).toContain('"1","cvc"')
+  })
 })
 
 describe('row tweaks', () => {

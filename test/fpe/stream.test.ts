@@ -185,6 +185,10 @@ describe('stopping', () => {
       { batchRows: 1.5 },
       { direction: 'rewrap' },
       { fromVersion: 1 },
+      // A rewrap to the same version would let every value out as it is.
+      JSON.parse('{ "direction": "Encrypt" }') as Partial<FpeStreamOptions>,
+      JSON.parse('{ "format": "xml" }') as Partial<FpeStreamOptions>,
+      JSON.parse('{ "onError": "report" }') as Partial<FpeStreamOptions>,
     ]
     for (const more of wrong)
       expect(() => fpeTransform(lines(more))).toThrow(expect.objectContaining({ code: 'CONFIG' }))
