@@ -5,6 +5,7 @@
 import { ConfigError, FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
 import { type WalkRecord, walkRecords } from './cycle-walk.ts'
+import { checkList } from './domain.ts'
 import { inSlices, runRecords } from './engine.ts'
 import { placedAt } from './error-place.ts'
 import type { Format, Parsed } from './format.ts'
@@ -200,6 +201,7 @@ class FormatColumn implements Column {
     versions: number | readonly number[],
     rowTweaks: readonly string[] | undefined,
   ): void {
+    checkList(values)
     const where = `column ${this.name}`
     if (typeof versions !== 'number' && versions.length !== values.length) {
       throw new FpeError('LENGTH_INVALID', 'there is not one version for each value', {

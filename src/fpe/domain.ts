@@ -80,6 +80,15 @@ export function checkValue(
   }
 }
 
+/** Of a set or an iterator no value would be seen. @throws FpeError SYMBOL_INVALID. */
+export function checkList(values: unknown): void {
+  if (Array.isArray(values)) return
+  throw new FpeError('SYMBOL_INVALID', 'the values are no list', {
+    expected: 'an array of strings',
+    got: values === null ? 'null' : typeof values,
+  })
+}
+
 /** @throws FpeError SYMBOL_INVALID with its index */
 export function checkText(value: unknown, index?: number): asserts value is string {
   if (typeof value !== 'string') {

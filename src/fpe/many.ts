@@ -6,7 +6,7 @@
 import { wipe } from '../bytes.ts'
 import { FpeError } from '../errors.ts'
 import { type Ascii, type CharacterGroup, runCharacters } from './ascii.ts'
-import { type Setting, checkText, checkTweak, checkValue } from './domain.ts'
+import { type Setting, checkList, checkText, checkTweak, checkValue } from './domain.ts'
 import { inSlices, joinTweaks, numeralArray, runGroups, withIndex } from './engine.ts'
 import { type Shape, shapeOf } from './parameters.ts'
 import type { Direction, ManyOptions, PackedOptions } from './types.ts'
@@ -205,6 +205,7 @@ export async function runStrings(
   tweak: Tweaks,
   options: Omit<ManyOptions, 'tweak' | 'tweaks'> = {},
 ): Promise<string[]> {
+  checkList(values)
   if (!(tweak instanceof Uint8Array) && tweak.length !== values.length) {
     throw new FpeError('TWEAK_INVALID', 'there are not as many tweaks as values', {
       expected: `one tweak, or ${values.length} tweaks`,

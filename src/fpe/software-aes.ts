@@ -56,11 +56,13 @@ function check({ rv, fn, invalid, aborted }: NativeOutcome): void {
 }
 
 function checkOptions(key: Uint8Array, chunkBlocks: number): void {
-  if (!KEY_LENGTHS.includes(key.length)) {
+  // Callers without types get here too: OpenSSL would take text for a key.
+  const given: unknown = key
+  if (!(given instanceof Uint8Array) || !KEY_LENGTHS.includes(given.length)) {
     throw new FpeError('KEY_INVALID', 'this is not an AES key', {
       where: 'softwareAes',
       expected: '16, 24 or 32 bytes',
-      got: `${key.length} bytes`,
+      got: given instanceof Uint8Array ? `${given.length} bytes` : 'no bytes',
     })
   }
   if (!Number.isInteger(chunkBlocks) || chunkBlocks < 1 || chunkBlocks > CHUNK_BLOCKS_MAX) {

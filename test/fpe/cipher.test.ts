@@ -356,6 +356,14 @@ describe.each(ways)('a bad value among many, %s', (_way, pan) => {
     expect(await pan.encryptMany(good.slice(0, 3), { tweak })).toHaveLength(3)
   })
 
+  it('stands in something that is no list, of which nothing would be seen', async () => {
+    for (const values of [new Set(['4111111111111111']), '4111111111111111', 5, null]) {
+      await expect(pan.encryptMany(values as unknown as string[], { tweak })).rejects.toMatchObject(
+        { code: 'SYMBOL_INVALID', message: 'the values are no list' },
+      )
+    }
+  })
+
   it('is not text, or its tweak is missing', async () => {
     const none = {} as unknown as { tweak: Uint8Array }
     await expect(pan.encrypt('4111111111111111', none)).rejects.toMatchObject({

@@ -109,6 +109,11 @@ describe('failures', () => {
     expect(() => softwareAes(bytes(length))).toThrow(failed('KEY_INVALID'))
   })
 
+  it('text is no key, whatever its length', () => {
+    const text: unknown = 'sixteen letters!'
+    expect(() => softwareAes(text as Uint8Array)).toThrow(failed('KEY_INVALID'))
+  })
+
   it.each([0, -1, 1.5, NaN, 65_537])('chunkBlocks %d is refused', (chunkBlocks) => {
     expect(() => softwareAes(bytes(16), { chunkBlocks })).toThrow(failed('CONFIG'))
   })
