@@ -3,7 +3,7 @@
  * RFC 7512 URIs, and pin-value is refused.
  */
 import { fromHex } from '../bytes.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, FpeError } from '../errors.ts'
 import type { BlockCipher } from '../ports.ts'
 import { alphabet, alphabets } from './alphabet.ts'
 import { column } from './column.ts'
@@ -16,6 +16,7 @@ import {
 import { type ConfigSource, readConfig } from './config-source.ts'
 import { date } from './date.ts'
 import { email } from './email.ts'
+import { placedAt } from './error-place.ts'
 import type { Format } from './format.ts'
 import { iban } from './iban.ts'
 import { integer } from './integer.ts'
@@ -129,11 +130,12 @@ function openFormat(option: FormatOption): Format {
   }
 }
 
-/** @throws ConfigError naming the column. */
+/** @throws ConfigError, FpeError naming the column. */
 function formatOf(field: string, option: FormatOption): Format {
   try {
     return openFormat(option)
   } catch (error) {
+    if (error instanceof FpeError) throw placedAt(error, `column ${field}`)
     if (!(error instanceof ConfigError)) throw error
     const { message, where, expected, got, hint } = error
     const place = `column ${field}${where === undefined ? '' : `, ${where}`}`

@@ -9,6 +9,8 @@ const HINTS: Readonly<Record<string, string>> = {
   ENOSPC: 'free disk space, then resume',
   EDQUOT: 'raise the disk quota, then resume',
   EFBIG: 'the file may not grow so large here; choose another place',
+  ENOENT: 'is there a directory of that name?',
+  EACCES: 'choose a place where you may write',
   EROFS: 'the file system is read-only',
 }
 

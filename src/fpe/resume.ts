@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 
 import { utf8 } from '../bytes.ts'
 import { readIfPresent, replaceFile, syncDirectory } from '../durable.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError, StorageError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import type { Clock } from '../ports.ts'
 import { Growing, exists, isPublished, partOf, remove, taken, writing } from './growing-file.ts'
@@ -245,7 +245,12 @@ async function openFiles(options: PartOptions): Promise<[Files, StreamProgress |
  * another process writes it; StorageError.
  */
 export async function openPart(options: PartOptions): Promise<PartFile> {
-  const release = await writing(options.output, () => takeLock(`${partOf(options.output)}.lock`))
+  const release = await writing(options.output, () =>
+    takeLock(`${partOf(options.output)}.lock`).catch((error: unknown) => {
+      // The output cannot be written there, which is more to the point than the lock.
+      throw error instanceof StorageError && error.code === 'STORAGE' ? error.cause : error
+    }),
+  )
   try {
     const [files, progress] = await openFiles(options)
     const part = new Part(options, release, files, progress)

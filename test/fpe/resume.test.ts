@@ -95,6 +95,16 @@ describe('a run that is not disturbed', () => {
     expect(statSync(join(dir, 'out')).mode & 0o777).toBe(0o600)
   })
 
+  it('needs a directory, and says that it does', async () => {
+    const opened = openPart(options(join(fresh(), 'absent')))
+    await expect(opened).rejects.toMatchObject({
+      message: 'the output cannot be written',
+      where: expect.stringMatching(/out$/) as string,
+      got: 'ENOENT',
+      hint: 'is there a directory of that name?',
+    })
+  })
+
   it('leaves nothing when it wrote nothing', async () => {
     const dir = fresh()
     await (await openPart(options(dir)))[Symbol.asyncDispose]()
