@@ -275,6 +275,15 @@ describe('faults', () => {
     })
   })
 
+  it('of an alphabet name the column', async () => {
+    const twice = { symbols: 'aab' }
+    const parsed = parseFpeConfig(format({ type: 'text', alphabet: twice }), 'x')
+    await expect(openColumns(parsed, resolveKey)).rejects.toMatchObject({
+      code: 'ALPHABET_INVALID',
+      where: 'column field, symbol 2',
+    })
+  })
+
   it('a key that is not there in a configuration that was made by hand', async () => {
     const made: FpeConfig = {
       keyrite: 'fpe/1',
