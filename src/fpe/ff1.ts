@@ -65,32 +65,35 @@ export function* ff1Steps(
   const more = S.subarray(BLOCK)
   const viewOfQ = new DataView(Q.buffer)
   const viewOfS = new DataView(S.buffer)
-  for (let round = 0; round < ROUNDS.FF1; round++) {
-    const i = encrypting ? round : ROUNDS.FF1 - 1 - round
-    Q[Q.length - b - 1] = i // step 6.i
-    writeBytes(encrypting ? B : A, viewOfQ, Q.length - b, b)
-    R.set(state)
-    for (let at = fixed; at < Q.length; at += BLOCK) {
-      xorBlock(R, Q, at) // step 6.ii
-      yield R
+  try {
+    for (let round = 0; round < ROUNDS.FF1; round++) {
+      const i = encrypting ? round : ROUNDS.FF1 - 1 - round
+      Q[Q.length - b - 1] = i // step 6.i
+      writeBytes(encrypting ? B : A, viewOfQ, Q.length - b, b)
+      R.set(state)
+      for (let at = fixed; at < Q.length; at += BLOCK) {
+        xorBlock(R, Q, at) // step 6.ii
+        yield R
+      }
+      if (more.length > 0) {
+        counterBlocks(viewOfS) // step 6.iii
+        yield more
+      }
+      const y = num(viewOfS, d) // step 6.iv
+      const radixM = i % 2 === 0 ? radixU : radixV // step 6.v
+      if (encrypting) {
+        const c = mod(A + y, radixM) // step 6.vi; 6.vii waits for the end
+        A = B // step 6.viii
+        B = c // step 6.ix
+      } else {
+        const c = mod(B - y, radixM) // Alg. 8 step 6.vi
+        B = A
+        A = c
+      }
     }
-    if (more.length > 0) {
-      counterBlocks(viewOfS) // step 6.iii
-      yield more
-    }
-    const y = num(viewOfS, d) // step 6.iv
-    const radixM = i % 2 === 0 ? radixU : radixV // step 6.v
-    if (encrypting) {
-      const c = mod(A + y, radixM) // step 6.vi; 6.vii waits for the end
-      A = B // step 6.viii
-      B = c // step 6.ix
-    } else {
-      const c = mod(B - y, radixM) // Alg. 8 step 6.vi
-      B = A
-      A = c
-    }
+  } finally {
+    wipe(Q, S)
   }
-  wipe(Q, S)
   const result = new Uint16Array(u + v)
   result.set(strRadix(A, radix, u)) // step 7
   result.set(strRadix(B, radix, v), u)

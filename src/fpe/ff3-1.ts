@@ -28,27 +28,30 @@ export function* ff3_1Steps(
   const right = [t4, t5, t6, (t3 & 0x0f) << 4] // T_R = T[32..55] || T[28..31] || 0^4
   const P = new Uint8Array(BLOCK)
   const view = new DataView(P.buffer)
-  for (let round = 0; round < ROUNDS['FF3-1']; round++) {
-    const i = direction === 'encrypt' ? round : ROUNDS['FF3-1'] - 1 - round
-    const [radixM, W] = i % 2 === 0 ? [radixU, right] : [radixV, left] // step 4.i
-    P.set(W) // step 4.ii
-    P[3] = (P[3] ?? 0) ^ i
-    writeBytes(direction === 'encrypt' ? B : A, view, 4, 12)
-    P.reverse()
-    yield P // step 4.iii: REVB before and after; P holds S now
-    P.reverse()
-    const y = num(view, BLOCK) // step 4.iv
-    if (direction === 'encrypt') {
-      const c = mod(A + y, radixM) // step 4.v; 4.vi waits for the end
-      A = B // step 4.vii
-      B = c // step 4.viii
-    } else {
-      const c = mod(B - y, radixM) // Alg. 10 step 4.v
-      B = A
-      A = c
+  try {
+    for (let round = 0; round < ROUNDS['FF3-1']; round++) {
+      const i = direction === 'encrypt' ? round : ROUNDS['FF3-1'] - 1 - round
+      const [radixM, W] = i % 2 === 0 ? [radixU, right] : [radixV, left] // step 4.i
+      P.set(W) // step 4.ii
+      P[3] = (P[3] ?? 0) ^ i
+      writeBytes(direction === 'encrypt' ? B : A, view, 4, 12)
+      P.reverse()
+      yield P // step 4.iii: REVB before and after; P holds S now
+      P.reverse()
+      const y = num(view, BLOCK) // step 4.iv
+      if (direction === 'encrypt') {
+        const c = mod(A + y, radixM) // step 4.v; 4.vi waits for the end
+        A = B // step 4.vii
+        B = c // step 4.viii
+      } else {
+        const c = mod(B - y, radixM) // Alg. 10 step 4.v
+        B = A
+        A = c
+      }
     }
+  } finally {
+    wipe(P)
   }
-  wipe(P)
   const result = new Uint16Array(n)
   result.set(strRadix(A, radix, u).reverse()) // step 5; REV of step 4.vi
   result.set(strRadix(B, radix, v).reverse(), u)

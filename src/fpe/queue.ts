@@ -54,12 +54,11 @@ async function drain(
     try {
       const records = batch.map(({ record }) => record)
       const results = await runRecords(cipher, method, direction, records)
-      for (const [i, { resolve, record }] of batch.entries()) {
-        resolve(results[i] ?? new Uint16Array())
-        record.numerals.fill(0)
-      }
+      for (const [i, { resolve }] of batch.entries()) resolve(results[i] ?? new Uint16Array())
     } catch (error) {
       for (const { reject } of batch) reject(error)
+    } finally {
+      for (const { record } of batch) record.numerals.fill(0)
     }
     // Also for a caller who awaits one value after another: a software key answers without a turn of the event loop.
     if (++lane.batches % BREATH === 0) await breathe()

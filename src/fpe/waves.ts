@@ -66,39 +66,44 @@ export async function runWaves<Result>(
     else running.push({ machine, at, blocks: first.value })
     if (++handled % BREATH === 0) await breathe()
   }
-  while (running.length > 0) {
-    const wave = new Uint8Array(running.reduce((sum, { blocks }) => sum + blocks.length, 0))
-    let end = 0
-    for (const { blocks } of running) {
-      wave.set(blocks, end)
-      end += blocks.length
-    }
-    let encrypted: Uint8Array | undefined
-    try {
-      encrypted = await encrypt(cipher, wave, signal)
-      const still: typeof running = []
-      end = 0
-      for (const one of running) {
-        const { blocks, machine, at } = one
-        // A loop: a view costs more than the few bytes of most machines.
-        for (let i = 0; i < blocks.length; i++) blocks[i] = encrypted[end++] ?? 0
-        const next = machine.next()
-        if (next.done === true) {
-          results[at] = next.value
-        } else {
-          one.blocks = next.value
-          still.push(one)
-        }
-        handled += blocks.length / BLOCK
-        if (handled >= BREATH) {
-          handled = 0
-          await breathe()
-        }
+  try {
+    while (running.length > 0) {
+      const wave = new Uint8Array(running.reduce((sum, { blocks }) => sum + blocks.length, 0))
+      let end = 0
+      for (const { blocks } of running) {
+        wave.set(blocks, end)
+        end += blocks.length
       }
-      running = still
-    } finally {
-      wipe(wave, encrypted)
+      let encrypted: Uint8Array | undefined
+      try {
+        encrypted = await encrypt(cipher, wave, signal)
+        const still: typeof running = []
+        end = 0
+        for (const one of running) {
+          const { blocks, machine, at } = one
+          // A loop: a view costs more than the few bytes of most machines.
+          for (let i = 0; i < blocks.length; i++) blocks[i] = encrypted[end++] ?? 0
+          const next = machine.next()
+          if (next.done === true) {
+            results[at] = next.value
+          } else {
+            one.blocks = next.value
+            still.push(one)
+          }
+          handled += blocks.length / BLOCK
+          if (handled >= BREATH) {
+            handled = 0
+            await breathe()
+          }
+        }
+        running = still
+      } finally {
+        wipe(wave, encrypted)
+      }
     }
+  } finally {
+    // After a failure: they wipe what they hold.
+    for (const { machine, at } of running) machine.return(results[at] as Result)
   }
   return results
 }
