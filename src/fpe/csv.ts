@@ -188,11 +188,21 @@ export function csvFormat(plan: RowPlan, options: CsvOptions = {}): RowFormat {
         )
       : undefined
     const values = plan.fields.map((field) => fieldIndex(field, names, scan.count))
+    let added = 0
     const versions = plan.versionFields.map((field) => {
       if (!plan.versionsMayLack) return fieldIndex(field, names, scan.count)
       const absent =
         names === undefined ? Number(field) > scan.count : !names.includes(String(field))
-      return absent ? -1 : fieldIndex(field, names, scan.count)
+      if (!absent) return fieldIndex(field, names, scan.count)
+      added += 1
+      // Elsewhere the next run would not find it, and would encrypt once more.
+      if (names === undefined && plan.task !== 'decrypt' && Number(field) !== scan.count + added) {
+        throw new ConfigError('a key version is not added there', {
+          where: `field ${field}`,
+          expected: `${scan.count + added}, the next field of the row`,
+        })
+      }
+      return -1
     })
     const tweaks = plan.tweakFields.map((field) => fieldIndex(field, names, scan.count))
     const used = [...values, ...versions, ...tweaks].filter((index) => index >= 0)

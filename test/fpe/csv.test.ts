@@ -274,6 +274,20 @@ describe('key versions', () => {
     await expect(run('1,1\n', bare)).rejects.toThrow('shares its key version')
   })
 
+  it('without a header are added where the next run looks for them, and nowhere else', async () => {
+    const at = (...places: number[]) => ({
+      csv: { header: false },
+      columns: places.map((versionField, i) => ({
+        column: fakeColumn('ab'[i] ?? '', { currentVersion: i + 1 }),
+        ...{ field: i + 1, versionField },
+      })),
+    })
+    expect(await run('1,1\n', at(3, 4))).toBe('2,3,1,2\n')
+    for (const places of [[9], [4, 3], [3, 5]]) {
+      await expect(run('1,1\n', at(...places))).rejects.toThrow('a key version is not added there')
+    }
+  })
+
   it('two columns of versions are added in their order and both taken away', async () => {
     const columns = [
       { column: fakeColumn('a', { currentVersion: 1 }), versionField: 'av' },
