@@ -232,11 +232,10 @@ class FormatColumn implements Column {
     const parsed = this.#format.parse(value)
     const { domain, numerals } = parsed
     if (domain.size < BigInt(this.#floor)) throw tooSmall(domain.size, this.#floor, false)
-    const { bytes, whole } = this.#tweaks.get(version.number) ?? {
-      bytes: new Uint8Array(),
-      whole: true,
-    }
-    const tweak = whole ? bytes : tweakOf(bytes, parsed.clear, row)
+    const known = this.#tweaks.get(version.number)
+    // Going on would bind the value to nothing.
+    if (known === undefined) throw new TypeError('a key version without a tweak')
+    const tweak = known.whole ? known.bytes : tweakOf(known.bytes, parsed.clear, row)
     // FF1 takes whatever passed so far; FF3-1 ends earlier, and one long value must not fail the batch.
     if (version.method === 'FF3-1') {
       checkShape(version.method, domain.radix, numerals.length, tweak.length)

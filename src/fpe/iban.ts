@@ -58,7 +58,8 @@ function checkDigits(codes: readonly number[]): number {
 
 /**
  * A format of IBANs.
- * @throws ConfigError on unknown options and countries, and where a country's whole BBAN is kept.
+ * @throws ConfigError on unknown options and countries. Where keeping leaves too little of a country's BBAN, the
+ * column refuses its values: DOMAIN_TOO_SMALL.
  */
 export function iban(options: IbanOptions = {}): Format {
   onlyOptions('iban', options, ['countries', 'keepFirst', 'keepLast'])
