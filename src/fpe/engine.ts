@@ -6,6 +6,7 @@
 import { concat } from '../bytes.ts'
 import { FpeError } from '../errors.ts'
 import type { BlockCipher, FeistelGroup } from '../ports.ts'
+import { withIndex } from './error-place.ts'
 import { ff1Steps } from './ff1.ts'
 import { ff3_1Steps } from './ff3-1.ts'
 import { type Shape, shapeOf } from './parameters.ts'
@@ -188,13 +189,6 @@ function checkRecord(method: Method, { radix, numerals, tweak }: FpeRecord, inde
     }
   }
   return shape
-}
-
-/** The same error, with the place among many. */
-export function withIndex(error: unknown, index: number): unknown {
-  if (!(error instanceof FpeError)) return error
-  const { code, message, where, expected, got, hint, cause } = error
-  return new FpeError(code, message, { where, expected, got, hint, cause, index })
 }
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>

@@ -3,12 +3,13 @@
  * begins with C_EncryptUpdate (PKCS#11 v3.2 §5.8.4: an operation lasts until C_EncryptFinal): two round trips
  * less for each job.
  *
- * A module may go on with an operation after its key was destroyed, here or by another process. So none stays
- * open for longer than {@link LIFETIME_MS}, and every change of the token ends all of them.
+ * A module may go on with an operation after its key was destroyed, here or by another process. So none begins a
+ * job later than {@link LIFETIME_MS} after its first one, and every change of the token by its connection, and every
+ * handle that turns out to be gone, ends all of them.
  */
 import type { SessionHandle } from './cryptoki.ts'
 
-/** Longest time without a new C_EncryptInit. */
+/** Longest time without a new C_EncryptInit, from the end of the job that called it; in milliseconds. */
 export const LIFETIME_MS = 1_000
 
 /** Jobs of one owner may follow each other in an operation: one for each key object in use. */
