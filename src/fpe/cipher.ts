@@ -54,6 +54,15 @@ function alphabetOf(option: SymbolsOption): Alphabet {
     })
   }
   if (option.radix !== undefined) return radixAlphabet(option.radix)
+  // Callers without types get here too. A text is refused: the name of an alphabet would be read as its symbols.
+  const given = option.alphabet as unknown
+  if (typeof given !== 'object' || given === null) {
+    throw new FpeError('ALPHABET_INVALID', 'this is no alphabet', {
+      where: 'alphabet',
+      expected: 'one of alphabets, an alphabet(symbols), or an array of symbols',
+      got: given === null ? 'null' : typeof given,
+    })
+  }
   return 'encode' in option.alphabet ? option.alphabet : alphabet(option.alphabet)
 }
 

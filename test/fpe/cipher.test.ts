@@ -213,7 +213,10 @@ describe('forms', () => {
   it('want an alphabet or a radix', () => {
     const both = { key: countingAes(key), alphabet: digits, radix: 10 } as unknown as Ff1Options
     const neither = { key: countingAes(key) } as unknown as Ff1Options
-    for (const options of [both, neither]) {
+    const given = { key: countingAes(key) }
+    // The name of an alphabet, which would also do as symbols; no list at all.
+    const wrong = ['base62', null, 10].map((one) => ({ ...given, alphabet: one }) as never)
+    for (const options of [both, neither, ...wrong]) {
       expect(() => ff1(options)).toThrow(expect.objectContaining({ code: 'ALPHABET_INVALID' }))
     }
     expect(() => ff1({ key: countingAes(key), radix: 1 })).toThrow(
