@@ -19,6 +19,8 @@ export interface FpeOutput extends AsyncDisposable {
   /** The part that a later run can go on with; undefined: there is none. */
   readonly part: string | undefined
   readonly rejects: string | undefined
+  /** See {@link PartFile.useKeys}. */
+  useKeys(identity: string): void
   write(piece: StreamPiece): Promise<void>
   /** Standard output or a device. */
   readonly stream: boolean
@@ -99,6 +101,7 @@ async function streamOutput(options: FpeOptions, side: Screen): Promise<FpeOutpu
     from: undefined,
     part: undefined,
     rejects: listed ? rejects : undefined,
+    useKeys: () => undefined,
     async write({ bytes, badRows }) {
       try {
         await (file === undefined ? writeStandard(bytes) : writeHandle(file, bytes))
@@ -129,6 +132,7 @@ const fileOutput = (
   from: part.progress,
   part: again ? `${options.out}.part` : undefined,
   rejects,
+  useKeys: (identity) => part.useKeys(identity),
   write: ({ bytes, badRows, progress }) =>
     part.write(bytes, utf8(rejects === undefined ? '' : rejectLines(badRows)), progress),
   stream: false,

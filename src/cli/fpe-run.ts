@@ -1,4 +1,6 @@
 /** One run of encrypt, decrypt or rewrap: from the options to the exit code. */
+import { toHex } from '../bytes.ts'
+import { canonicalDigest } from '../canonical.ts'
 import { FpeError } from '../errors.ts'
 import type { FpeConfig, StreamProgress } from '../fpe/index.ts'
 import type { Invocation } from './command.ts'
@@ -70,9 +72,13 @@ async function pump(
   warnOfMethods(plan.config, words.side)
   await using keys = await openKeys(options, words.side, io)
   const { chunkBlocks } = options
-  const columns = await openColumns(plan.config, async (uri) =>
-    (await keys.key(uri)).blockCipher(chunkBlocks === undefined ? {} : { chunkBlocks }),
-  )
+  const checkValues: [uri: string, kcv: string][] = []
+  const columns = await openColumns(plan.config, async (uri) => {
+    const key = await keys.key(uri)
+    checkValues.push([uri, (await key.kcv()).value])
+    return key.blockCipher(chunkBlocks === undefined ? {} : { chunkBlocks })
+  })
+  output.useKeys(toHex(canonicalDigest(checkValues)))
   const { signal } = interrupts
   const capMemory = youngGenerationCap()
   let progress = output.from

@@ -45,6 +45,8 @@ interface Checkpoint {
   readonly kind: typeof KIND
   readonly recipe: string
   readonly input: InputIdentity
+  /** What the keys were known by; null: none was used yet. */
+  readonly keys: string | null
   readonly onError: string
   readonly rejects: string | null
   readonly rejectsBytes: number
@@ -58,6 +60,11 @@ interface Checkpoint {
 export interface PartFile extends AsyncDisposable {
   /** Where the run that was interrupted stood; undefined: at the beginning. */
   readonly progress: StreamProgress | undefined
+  /**
+   * Says by what the keys are known, such as their check values, before anything is written.
+   * @throws ConfigError when the part was written under others: a URI may name a new key by now.
+   */
+  useKeys(identity: string): void
   /** Takes a piece and the lines of the report that belong to it. @throws StorageError. */
   write(bytes: Uint8Array, rejects: Uint8Array, progress: StreamProgress): Promise<void>
   /** Makes durable what was written. @throws StorageError. */
@@ -123,6 +130,7 @@ class Part implements PartFile {
   /** Files that have no name yet. */
   readonly #files: Files
   readonly #checkpointPath: string
+  #keys: string | null
   #progress: StreamProgress | undefined
   #saved = 0
   #savedAtMs: number
@@ -132,19 +140,32 @@ class Part implements PartFile {
     options: PartOptions,
     release: () => Promise<void>,
     files: Files,
-    progress: StreamProgress | undefined,
+    before: Checkpoint | undefined,
   ) {
     this.#options = options
     this.#release = release
     this.#files = files
-    this.#progress = progress
-    this.#saved = progress?.outputBytes ?? 0
+    this.#keys = before?.keys ?? null
+    this.#progress = before?.progress ?? undefined
+    this.#saved = this.#progress?.outputBytes ?? 0
     this.#checkpointPath = `${partOf(options.output)}.json`
     this.#savedAtMs = options.clock.monotonicMs()
   }
 
   get progress(): StreamProgress | undefined {
     return this.#progress
+  }
+
+  useKeys(identity: string): void {
+    if (this.#progress !== undefined && this.#keys !== null && this.#keys !== identity) {
+      const hint = 'the rows that are done are under the old keys; remove the part to begin again'
+      throw different(
+        partOf(this.#options.output),
+        'a key of the configuration is another one',
+        hint,
+      )
+    }
+    this.#keys = identity
   }
 
   async write(bytes: Uint8Array, rejects: Uint8Array, progress: StreamProgress): Promise<void> {
@@ -164,6 +185,7 @@ class Part implements PartFile {
       kind: KIND,
       recipe,
       input,
+      keys: this.#keys,
       onError,
       rejects: rejects ?? null,
       rejectsBytes: this.#files.report?.length ?? 0,
@@ -213,10 +235,9 @@ function refusePart(path: string): never {
   })
 }
 
-async function openFiles(options: PartOptions): Promise<[Files, StreamProgress | undefined]> {
+/** `before`: the checkpoint of the run that was interrupted. */
+async function openFiles(options: PartOptions, before: Checkpoint | undefined): Promise<Files> {
   const { output, rejects, resume, replace } = options
-  const before = resume ? await readCheckpoint(`${partOf(output)}.json`) : undefined
-  if (before !== undefined) checkSame(partOf(output), before, options)
   const progress = before?.progress ?? undefined
 
   /** undefined: the run was killed after this file had got its name. */
@@ -231,7 +252,7 @@ async function openFiles(options: PartOptions): Promise<[Files, StreamProgress |
   try {
     const length = progress === undefined ? 0 : (before?.rejectsBytes ?? 0)
     const report = rejects === undefined ? undefined : await openOne(rejects, length)
-    return [{ data, report }, progress]
+    return { data, report }
   } catch (error) {
     await data?.close()
     if (progress === undefined && data !== undefined) await remove(data.part)
@@ -252,8 +273,10 @@ export async function openPart(options: PartOptions): Promise<PartFile> {
     }),
   )
   try {
-    const [files, progress] = await openFiles(options)
-    const part = new Part(options, release, files, progress)
+    const { output, resume } = options
+    const before = resume ? await readCheckpoint(`${partOf(output)}.json`) : undefined
+    if (before !== undefined) checkSame(partOf(output), before, options)
+    const part = new Part(options, release, await openFiles(options, before), before)
     await part.checkpoint()
     return part
   } catch (error) {

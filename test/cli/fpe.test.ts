@@ -388,6 +388,25 @@ describe('interrupted', () => {
     },
   )
 
+  it('does not go on under another key of the same name', { timeout: 60_000 }, async () => {
+    const { child, closed } = await underWay('renewed.csv')
+    child.kill('SIGTERM')
+    await closed
+    const checkpoint = read('renewed.csv.part.json')
+    const { keys } = JSON.parse(checkpoint) as { keys: string }
+    expect(keys).toMatch(/^[0-9a-f]{64}$/)
+    // As if the check values of the keys had been others.
+    writeFileSync(site.at('renewed.csv.part.json'), checkpoint.replace(keys, '0'.repeat(64)))
+    const again = ['encrypt', '-c', config, '--in', input, '--out', 'renewed.csv', '--resume']
+    expect(await site.run(again)).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('a key of the configuration is another one'),
+    })
+    writeFileSync(site.at('renewed.csv.part.json'), checkpoint)
+    await finish('renewed.csv')
+    rmSync(site.at('renewed.csv'))
+  })
+
   it('kill -9: goes on from the last checkpoint', { timeout: 60_000 }, async () => {
     const { child, closed } = await underWay('killed.csv')
     child.kill('SIGKILL')

@@ -224,6 +224,21 @@ describe('resuming', () => {
     expect(readFileSync(join(dir, 'out.part'), 'utf8')).toBe('abc')
   })
 
+  it('refuses other keys once something was written under the first', async () => {
+    const dir = fresh()
+    {
+      await using part = await openPart(options(dir))
+      part.useKeys('first')
+      part.useKeys('second')
+      await write(part, 'abc', 3)
+      await part.checkpoint()
+    }
+    await using part = await openPart(options(dir, { resume: true }))
+    expect(() => part.useKeys('first')).toThrow('a key of the configuration is another one')
+    part.useKeys('second')
+    expect(part.progress).toEqual(at(3))
+  })
+
   it('lets bad rows be treated in another way as long as there were none', async () => {
     const dir = fresh()
     await interrupted(dir, 'abc')
