@@ -6,7 +6,7 @@ import { type CheckOptions, runCheck } from './fpe-check.ts'
 import { type FpeOptions, type Task, fileOptions, keyOptions } from './fpe-options.ts'
 import { runFile } from './fpe-run.ts'
 
-const ROWS = `CSV, JSON Lines or plain lines, UTF-8. All but the named columns stays byte for byte. The output grows as OUT.part and gets its name when it is whole; after an interruption the same command with --resume goes on.
+const ROWS = `CSV, JSON Lines or plain lines, UTF-8. All but the named columns stays byte for byte. Columns that share a version column are worked on together. The output grows as OUT.part and gets its name when it is whole; after an interruption the same command with --resume goes on.
 
 Exit 0: every row. Exit 1: bad rows were left out (--on-error skip or report), or the run was stopped. Exit 3: a bad row, file or setting stopped it. Errors and reports name line and column, never a value.
 
