@@ -1,8 +1,10 @@
 /**
- * The addon's calls for FPE rounds and AES blocks off the event loop, as types. The arithmetic stands in
+ * The addon's calls for FPE rounds and AES blocks off the event loop: their types, and what is the same for keys
+ * of a token and of this process. The arithmetic stands in
  * `bindings/feistel.cc`; this file says how a batch gets there and how its outcome comes back.
  */
-import type { FeistelGroup } from './ports.ts'
+import { FpeError } from './errors.ts'
+import type { FeistelBatch, FeistelGroup } from './ports.ts'
 
 /** A {@link FeistelBatch} in the addon's form. */
 export interface NativeBatch {
@@ -80,4 +82,38 @@ export interface FeistelAddon {
   ): Promise<NativeOutcome>
   /** At once, on this thread: for batches of a few values. */
   feistelOnAesSync(key: NativeAesKey, chunkBlocks: number, batch: NativeBatch): NativeOutcome
+}
+
+/** A batch in the addon's form. */
+export const nativeBatch = ({ method, direction, groups }: FeistelBatch): NativeBatch => ({
+  ff3_1: method === 'FF3-1',
+  decrypt: direction === 'decrypt',
+  groups,
+})
+
+/** The caller's signal ended a job. */
+export const aborted = (): FpeError => new FpeError('ABORTED', 'the signal ended the operation')
+
+/** A record the addon could not read. */
+export const invalidSymbol = (index: number): FpeError =>
+  new FpeError('SYMBOL_INVALID', 'a symbol is not in the alphabet', {
+    where: `record ${index}`,
+    expected: 'symbols of the alphabet only',
+    index,
+  })
+
+/** Runs `work` with a flag for the addon that `signal` raises. @throws FpeError ABORTED; what `work` throws. */
+export async function withCancel<T>(
+  signal: AbortSignal | undefined,
+  work: (cancel: Int32Array) => Promise<T>,
+): Promise<T> {
+  if (signal?.aborted === true) throw aborted()
+  const cancel = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+  const stop = (): void => void Atomics.store(cancel, 0, 1)
+  signal?.addEventListener('abort', stop)
+  try {
+    return await work(cancel)
+  } finally {
+    signal?.removeEventListener('abort', stop)
+  }
 }

@@ -1,8 +1,9 @@
 /** Output of the fpe commands: a part that becomes a file when it is whole, or a stream. */
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 
 import { utf8 } from '../bytes.ts'
+import { writeAll } from '../durable.ts'
 import { errnoOf } from '../errno.ts'
 import { ConfigError, StorageError } from '../errors.ts'
 import type { BadRow, PartFile, StreamPiece, StreamProgress } from '../fpe/index.ts'
@@ -53,12 +54,6 @@ const writeStandard = (bytes: Uint8Array): Promise<void> =>
     process.stdout.write(bytes, (error) => (error ? reject(error) : resolve()))
   })
 
-async function writeHandle(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    at += (await file.write(bytes, at, bytes.length - at, null)).bytesWritten
-  }
-}
-
 const rejectLines = (rows: readonly BadRow[]): string =>
   rows
     .map(({ line, column = null, code, message }) =>
@@ -104,13 +99,13 @@ async function streamOutput(options: FpeOptions, side: Screen): Promise<FpeOutpu
     useKeys: () => undefined,
     async write({ bytes, badRows }) {
       try {
-        await (file === undefined ? writeStandard(bytes) : writeHandle(file, bytes))
+        await (file === undefined ? writeStandard(bytes) : writeAll(file, bytes))
       } catch (cause) {
         throw streamError(isStandard(out) ? 'standard output' : out, cause)
       }
       if (onError !== 'report' || badRows.length === 0) return
       const text = rejectLines(badRows)
-      if (list !== undefined) await writeHandle(list, utf8(text))
+      if (list !== undefined) await writeAll(list, utf8(text))
       else for (const line of text.trimEnd().split('\n')) side.verbatim(line)
     },
     stream: true,

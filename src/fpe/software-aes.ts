@@ -8,6 +8,7 @@ import { createCipheriv } from 'node:crypto'
 import { loadAddon } from '../addon.ts'
 import { wipe } from '../bytes.ts'
 import { ConfigError, FpeError } from '../errors.ts'
+import { aborted, invalidSymbol, nativeBatch, withCancel } from '../feistel-addon.ts'
 import type { FeistelAddon, NativeAesKey, NativeOutcome } from '../feistel-addon.ts'
 import type { BlockCipher, FeistelBatch } from '../ports.ts'
 
@@ -43,15 +44,9 @@ function openNative(key: Uint8Array): { addon: FeistelAddon; key: NativeAesKey }
   return opened === undefined ? undefined : { addon, key: opened }
 }
 
-function check({ rv, fn, invalid, aborted }: NativeOutcome): void {
-  if (aborted) throw new FpeError('ABORTED', 'the signal ended the operation')
-  if (invalid >= 0) {
-    throw new FpeError('SYMBOL_INVALID', 'a symbol is not in the alphabet', {
-      where: `record ${invalid}`,
-      expected: 'symbols of the alphabet only',
-      index: invalid,
-    })
-  }
+function check({ rv, fn, invalid, aborted: ended }: NativeOutcome): void {
+  if (ended) throw aborted()
+  if (invalid >= 0) throw invalidSymbol(invalid)
   if (rv !== 0) throw new FpeError('KEY_INVALID', 'OpenSSL refused to encrypt', { where: fn })
 }
 
@@ -100,21 +95,16 @@ export function softwareAes(
     batch: FeistelBatch,
   ): Promise<void> => {
     checkOpen()
-    const { method, direction, groups, signal } = batch
-    if (signal?.aborted === true) throw new FpeError('ABORTED', 'the signal ended the operation')
-    const form = { ff3_1: method === 'FF3-1', decrypt: direction === 'decrypt', groups }
+    const form = nativeBatch(batch)
+    const { signal } = batch
     if (blocksOf(batch) < SYNC_BLOCKS) {
+      if (signal?.aborted === true) throw aborted()
       check(addon.feistelOnAesSync(opened, chunkBlocks, form))
       return
     }
-    const cancel = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-    const stop = (): void => void Atomics.store(cancel, 0, 1)
-    signal?.addEventListener('abort', stop)
-    try {
+    await withCancel(signal, async (cancel) => {
       check(await addon.feistelOnAes(opened, chunkBlocks, form, cancel))
-    } finally {
-      signal?.removeEventListener('abort', stop)
-    }
+    })
   }
 
   return {

@@ -2,7 +2,8 @@
  * The `BlockCipher` port over an AES key on a token. The work is done on another thread, in a session that it
  * has to itself; after an error of the module, or when a recovery stops it, it starts again from its inputs.
  */
-import { FpeError, TokenError } from '../errors.ts'
+import { TokenError } from '../errors.ts'
+import { aborted, invalidSymbol, nativeBatch, withCancel } from '../feistel-addon.ts'
 import type { NativeCipherOptions } from '../feistel-addon.ts'
 import type { BlockCipher, FeistelBatch } from '../ports.ts'
 import { checkInteger, refuse } from './arguments.ts'
@@ -48,28 +49,14 @@ interface Site {
   readonly how: NativeCipherOptions
 }
 
-const aborted = (): FpeError => new FpeError('ABORTED', 'the signal ended the operation')
-
-const invalidSymbol = (index: number): FpeError =>
-  new FpeError('SYMBOL_INVALID', 'a symbol is not in the alphabet', {
-    where: `record ${index}`,
-    expected: 'symbols of the alphabet only',
-    index,
-  })
-
 /** The job of one batch of rounds. */
 function feistelJob(
   { place, key, route, how }: Site,
   batch: FeistelBatch,
   cancel: Int32Array,
 ): Job<void> {
-  const { groups, signal } = batch
-  const native = {
-    ff3_1: batch.method === 'FF3-1',
-    decrypt: batch.direction === 'decrypt',
-    groups,
-  }
-  const unwanted = () => signal?.aborted === true
+  const native = nativeBatch(batch)
+  const unwanted = () => batch.signal?.aborted === true
   return {
     stop: () => void Atomics.store(cancel, 0, 1),
     async start() {
@@ -141,16 +128,7 @@ export function blockCipher(source: BlockKey, options: BlockCipherOptions = {}):
       return output
     },
 
-    async feistel(batch) {
-      if (batch.signal?.aborted === true) throw aborted()
-      const cancel = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-      const stop = () => void Atomics.store(cancel, 0, 1)
-      batch.signal?.addEventListener('abort', stop)
-      try {
-        await run((site) => feistelJob(site, batch, cancel))
-      } finally {
-        batch.signal?.removeEventListener('abort', stop)
-      }
-    },
+    feistel: (batch) =>
+      withCancel(batch.signal, (cancel) => run((site) => feistelJob(site, batch, cancel))),
   }
 }

@@ -513,8 +513,8 @@ describe('interrupted', () => {
 })
 
 describe('PINs', () => {
-  const onTerminal = (...args: string[]) =>
-    openTerminal(keyrite('fpe', ...args), {
+  const encrypting = (config: string, input: string, out: string) =>
+    openTerminal(keyrite('fpe', 'encrypt', '-c', config, '--in', input, '--out', out), {
       cwd: site.dir,
       env: personalEnv({ ...site.env, NO_COLOR: '1' }),
     })
@@ -523,15 +523,7 @@ describe('PINs', () => {
 
   it('are asked for on the terminal, once for each token', async () => {
     const { input, out } = file(customers(10))
-    await using terminal = onTerminal(
-      'encrypt',
-      '-c',
-      site.config(3, PAN),
-      '--in',
-      input,
-      '--out',
-      out,
-    )
+    await using terminal = encrypting(site.config(3, PAN), input, out)
     await terminal.expect('user PIN of token vault (not shown):')
     terminal.type(`${pinOf('vault')}\r`)
     await terminal.expect('user PIN of token other (not shown):')
@@ -544,15 +536,7 @@ describe('PINs', () => {
 
   it('that are wrong end the run with 4 and leave nothing', async () => {
     const { input, out } = file(customers(10))
-    await using terminal = onTerminal(
-      'encrypt',
-      '-c',
-      site.config(1, PAN),
-      '--in',
-      input,
-      '--out',
-      out,
-    )
+    await using terminal = encrypting(site.config(1, PAN), input, out)
     await terminal.expect('(not shown):')
     terminal.type('wrong-pin\r')
     expect(await terminal.exited).toBe(4)
