@@ -250,6 +250,48 @@ export class FpeError extends KeyriteError<FpeErrorCode> {
   }
 }
 
+/** Encrypted embeddings refused. */
+export type EmbeddingErrorCode =
+  | 'PARAMETERS_UNKNOWN'
+  | 'PARAMETERS_UNSAFE'
+  | 'VECTOR_INVALID'
+  | 'ID_INVALID'
+  | 'METADATA_INVALID'
+  | 'FILTER_INVALID'
+  | 'COLLECTION_INVALID'
+  | 'COLLECTION_NOT_FOUND'
+  | 'COLLECTION_EXISTS'
+  | 'KEY_INVALID'
+  | 'KEY_MISMATCH'
+  | 'EPOCH_UNKNOWN'
+  | 'CIPHERTEXT_INVALID'
+  | 'BLOCK_INVALID'
+  | 'RECORD_INVALID'
+  | 'SCORES_INVALID'
+  | 'STORE_INVALID'
+  | 'STORE_UNAVAILABLE'
+  | 'KERNEL_UNAVAILABLE'
+  | 'LIMIT_EXCEEDED'
+  | 'DEADLINE_EXCEEDED'
+  | 'UNAVAILABLE'
+  | 'ABORTED'
+  | 'CLOSED'
+
+/** `index` is the vector or query the fault was found at, where there are several. Never holds a coordinate or a text. */
+export class EmbeddingError extends KeyriteError<EmbeddingErrorCode> {
+  override readonly name = 'EmbeddingError'
+  readonly index: number | undefined
+
+  constructor(
+    code: EmbeddingErrorCode,
+    message: string,
+    detail: ErrorDetail & { index?: number | undefined } = {},
+  ) {
+    super(code, message, detail)
+    this.index = detail.index
+  }
+}
+
 /** Bytes or text are not in the format they should be in; `where` names the place. */
 export class FormatError extends KeyriteError<'FORMAT'> {
   override readonly name = 'FormatError'

@@ -4,6 +4,7 @@ import * as keyrite from '../src/index.ts'
 import {
   ConfigError,
   FormatError,
+  EmbeddingError,
   FpeError,
   KeyriteError,
   Pkcs11Error,
@@ -33,6 +34,7 @@ const samples: KeyriteError[] = [
   new ConfigError('m', detail),
   new StorageError('LOCKED', 'm', detail),
   new FpeError('SYMBOL_INVALID', 'm', { ...detail, index: 7 }),
+  new EmbeddingError('VECTOR_INVALID', 'm', { ...detail, index: 7 }),
 ]
 
 describe('every error class', () => {
