@@ -186,3 +186,17 @@ export interface Scorer extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<readonly (StoredRecord | undefined)[]>
 }
+
+/** A metadata value. Numbers are finite. */
+export type MetadataValue = string | number | boolean
+
+/** What is kept, encrypted, beside a vector. */
+export type Metadata = Readonly<Record<string, MetadataValue>>
+
+/** A vector as a caller gives it. Kept as float32. */
+export interface Item {
+  /** 1 to 512 bytes of UTF-8; inserting the same id again replaces the vector. */
+  readonly id: string
+  readonly vector: Float32Array | readonly number[]
+  readonly metadata?: Metadata | undefined
+}
