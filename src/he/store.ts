@@ -50,7 +50,7 @@ export interface Change {
   readonly moves?: readonly Move[]
   /** Numbers of blocks to remove. Records that are still placed in one come into the tail; none is lost. */
   readonly removeBlocks?: readonly number[]
-  /** Epochs to forget; refused with STORE_INVALID while a block, session or record has one. */
+  /** Epochs to forget, with their sessions; refused with STORE_INVALID while a block or record has one. */
   readonly removeEpochs?: readonly number[]
 }
 
@@ -106,7 +106,7 @@ export interface EmbeddingStore extends AsyncDisposable {
     filter?: Filter,
     partition?: Partition,
   ): Promise<{ readonly sequence: number; readonly blocks: ReadonlyMap<number, Uint8Array> }>
-  /** All records outside blocks, by version. `sequence` changes when the tail does. */
+  /** All records outside blocks, by version. `sequence`: that of the collection when the tail last changed. */
   tail(
     name: string,
   ): Promise<{ readonly sequence: number; readonly records: readonly StoredRecord[] }>

@@ -123,6 +123,8 @@ export interface CollectionState {
   readonly records: number
   /** Records that are in no block. */
   readonly tail: number
+  /** The sequence at which the tail last changed. */
+  readonly tailSequence: number
   readonly blocks: number
 }
 
@@ -149,7 +151,7 @@ export interface BlockScores {
 
 /** The records outside blocks, whether or not the filter matches them. */
 export interface ScanTail {
-  /** Changes when the tail does. */
+  /** {@link CollectionState.tailSequence}: changes when the tail does. */
   readonly sequence: number
   /** Undefined: as the caller has it. */
   readonly records: readonly StoredRecord[] | undefined
