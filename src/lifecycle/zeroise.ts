@@ -53,6 +53,10 @@ export async function plantCanary(token: Token, key: Key, role: KeyRole): Promis
     case 'kek':
       await key.kcv()
       return { attempt: 'AES-KWP wrap probe with the old key object', use: () => key.kcv() }
+    case 'embedding-seed': {
+      await key.cmac(sample)
+      return { attempt: 'AES-CMAC with the old key object', use: () => key.cmac(sample) }
+    }
     default: {
       const signer = await key.signer()
       await signer.sign(sample)

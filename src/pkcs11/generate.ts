@@ -23,17 +23,16 @@ import {
   secretTemplate,
   toTemplate,
 } from './template.ts'
-import type { TemplateAttribute, TemplateInputs } from './template.ts'
+import type { SecretKeyRole, TemplateAttribute, TemplateInputs } from './template.ts'
 import type { Key, KeyRole, KeySpec } from './types.ts'
 
 const MAX_ID_BYTES = 255
 const MAX_LABEL_BYTES = 255
 
-type SecretRole = Parameters<typeof secretTemplate>[0]
 type PairRole = Parameters<typeof pairTemplates>[0]
 
 /** Whether a role's key is an AES key. */
-export const isSecretRole = (role: KeyRole): role is SecretRole => ROLE_KIND[role] === 'aes-256'
+export const isSecretRole = (role: KeyRole): role is SecretKeyRole => ROLE_KIND[role] === 'aes-256'
 
 /** @throws TokenError ARGUMENT_INVALID. */
 export function checkSpec(spec: KeySpec): void {
@@ -85,7 +84,7 @@ export const templateInputs = (spec: KeySpec, more: Partial<TemplateInputs>): Te
 /** The full attribute list of an AES key. @throws TokenError MECHANISM_UNAVAILABLE (kek without KWP). */
 export const secretAttributes = (
   place: Place,
-  spec: KeySpec & { readonly role: SecretRole },
+  spec: KeySpec & { readonly role: SecretKeyRole },
   kwp: KwpCapability | undefined,
 ): readonly TemplateAttribute[] =>
   secretTemplate(
@@ -104,7 +103,7 @@ export const wayOf = (call: string, spec: KeySpec): string =>
 export function generateSecret(
   place: Place,
   unsupported: Unsupported,
-  spec: KeySpec & { readonly role: SecretRole },
+  spec: KeySpec & { readonly role: SecretKeyRole },
   kwp: KwpCapability | undefined,
 ): Created {
   assertFree(place, spec, 'secret-key')

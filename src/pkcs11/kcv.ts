@@ -2,7 +2,8 @@
  * Key check values, computed here because tokens leave CKA_CHECK_VALUE out, empty, or 24 bits of ECB.
  * Which way depends on what the key may do:
  *
- *   cmac         AES-CMAC (NIST SP 800-38B) of one zero block, built from two single blocks; first 8 bytes
+ *   cmac         AES-CMAC (NIST SP 800-38B) of one zero block, by CKM_AES_CMAC or built from two single
+ *                blocks; first 8 bytes
  *   kwp-probe    RFC 5649 wrap of the public constant key 32×00; SHA-256 of it, first 8 bytes
  *   gcm-probe    GCM tag over nothing under one reserved IV; SHA-256 of it, first 8 bytes
  *   spki-sha256  SHA-256 of the SubjectPublicKeyInfo
@@ -15,7 +16,7 @@ import type { Place } from './connection.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import { destroyQuietly, importProbe, wrapAesKey } from './kwp.ts'
 import type { KwpCapability } from './kwp.ts'
-import { aesGcm } from './mechanism.ts'
+import { aesGcm, mechanism } from './mechanism.ts'
 import type { Kcv } from './types.ts'
 
 const BLOCK = 16
@@ -46,6 +47,7 @@ export function cmacOfZeroBlock(encryptBlock: (block: Uint8Array) => Uint8Array)
 export interface Uses {
   readonly encrypt: boolean
   readonly wrap: boolean
+  readonly sign?: boolean
   /** CKA_ALLOWED_MECHANISMS; undefined or empty: no restriction. */
   readonly mechanisms: readonly number[] | undefined
 }
@@ -53,19 +55,42 @@ export interface Uses {
 const allows = ({ mechanisms }: Uses, type: number): boolean =>
   mechanisms === undefined || mechanisms.length === 0 || mechanisms.includes(type)
 
+const singleBlocks = (uses: Uses): boolean =>
+  uses.encrypt && (allows(uses, CKM.AES_ECB) || allows(uses, CKM.AES_CBC))
+
 /** The method for an AES key; undefined: its attributes allow none. */
 export function kcvMethod(
   uses: Uses,
   kwp: KwpCapability | undefined,
 ): Exclude<Kcv['method'], 'spki-sha256'> | undefined {
-  if (uses.encrypt && (allows(uses, CKM.AES_ECB) || allows(uses, CKM.AES_CBC))) return 'cmac'
+  if (singleBlocks(uses)) return 'cmac'
+  if (uses.sign === true && allows(uses, CKM.AES_CMAC)) return 'cmac'
   if (uses.encrypt && allows(uses, CKM.AES_GCM)) return 'gcm-probe'
   if (uses.wrap && kwp !== undefined && allows(uses, kwp.mechanism)) return 'kwp-probe'
   return undefined
 }
 
-const cmac = (place: Place, key: ObjectHandle): string =>
-  short(cmacOfZeroBlock((block) => encryptSingle(place, key, block)))
+const cmac = (place: Place, key: ObjectHandle, uses: Uses): string =>
+  short(
+    singleBlocks(uses)
+      ? cmacOfZeroBlock((block) => encryptSingle(place, key, block))
+      : cmacInToken(place, key, new Uint8Array(BLOCK)),
+  )
+
+/** AES-CMAC (SP 800-38B §6.2) by the token, all 16 bytes of it. @throws TokenError KNOWN_ANSWER_MISMATCH. */
+export function cmacInToken(
+  { cryptoki, session }: Place,
+  key: ObjectHandle,
+  message: Uint8Array,
+): Uint8Array {
+  const mac = cryptoki.sign(session, mechanism(CKM.AES_CMAC), key, message)
+  if (mac.length === BLOCK) return mac
+  throw new TokenError('KNOWN_ANSWER_MISMATCH', 'the MAC has the wrong length', {
+    where: 'C_Sign CKM_AES_CMAC',
+    expected: `${BLOCK} bytes`,
+    got: `${mac.length} bytes`,
+  })
+}
 
 function gcmProbe({ cryptoki, session }: Place, key: ObjectHandle): string {
   const nothing = new Uint8Array()
@@ -82,7 +107,7 @@ function kwpProbe(place: Place, key: ObjectHandle, kwp: KwpCapability): string {
   }
 }
 
-/** KCV of an AES key. @throws TokenError MECHANISM_UNAVAILABLE when the key may do none of the three. */
+/** KCV of an AES key. @throws TokenError MECHANISM_UNAVAILABLE when the key may do none of these. */
 export function aesKcv(
   place: Place,
   key: ObjectHandle,
@@ -90,14 +115,15 @@ export function aesKcv(
   kwp: KwpCapability | undefined,
 ): Kcv {
   const method = kcvMethod(uses, kwp)
-  if (method === 'cmac') return { method, value: cmac(place, key) }
+  if (method === 'cmac') return { method, value: cmac(place, key, uses) }
   if (method === 'gcm-probe') return { method, value: gcmProbe(place, key) }
   if (method === 'kwp-probe' && kwp !== undefined) {
     return { method, value: kwpProbe(place, key, kwp) }
   }
   throw new TokenError('MECHANISM_UNAVAILABLE', 'no check value can be computed for this key', {
     where: 'kcv',
-    expected: 'a key that may encrypt with AES-ECB, AES-CBC or AES-GCM, or wrap by RFC 5649',
+    expected:
+      'a key that may encrypt with AES-ECB, AES-CBC or AES-GCM, MAC with AES-CMAC, or wrap by RFC 5649',
   })
 }
 

@@ -17,7 +17,7 @@ import { verifyOrDestroy } from './create.ts'
 import type { Created } from './create.ts'
 import type { ObjectHandle } from './cryptoki.ts'
 import type { StartJob } from './jobs.ts'
-import { aesKcv, sameKcv, spkiKcv } from './kcv.ts'
+import { aesKcv, cmacInToken, sameKcv, spkiKcv } from './kcv.ts'
 import type { KwpCapability } from './kwp.ts'
 import { isReturnValue } from './return-value.ts'
 import { readSpki, signAndVerify } from './signature.ts'
@@ -141,7 +141,7 @@ function takeKcv(home: KeyHome, place: Place, name: KeyName, handle: ObjectHandl
     const half = name.class === 'public-key' ? handle : publicHalf(place, name)
     return spkiKcv(readSpki(place, half).spki)
   }
-  const reads = readAttributes(place, handle, ['ENCRYPT', 'WRAP', 'ALLOWED_MECHANISMS'])
+  const reads = readAttributes(place, handle, ['ENCRYPT', 'WRAP', 'SIGN', 'ALLOWED_MECHANISMS'])
   const wrap = reads.value('WRAP') === true
   return aesKcv(
     place,
@@ -149,6 +149,7 @@ function takeKcv(home: KeyHome, place: Place, name: KeyName, handle: ObjectHandl
     {
       encrypt: reads.value('ENCRYPT') === true,
       wrap,
+      sign: reads.value('SIGN') === true,
       mechanisms: reads.value('ALLOWED_MECHANISMS'),
     },
     wrap ? home.kwp(place) : undefined,
@@ -311,6 +312,10 @@ function makeKey(
     blockCipher(options) {
       if (name.class !== 'secret-key') throw wrongClass(name, 'secret-key')
       return blockCipher({ label: name.label, route, run }, options)
+    },
+    cmac: async (message) => {
+      if (name.class !== 'secret-key') throw wrongClass(name, 'secret-key')
+      return run((place, found) => cmacInToken(place, found, message))
     },
     signer: () => signer(name, run),
   }

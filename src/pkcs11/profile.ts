@@ -220,6 +220,10 @@ export function chooseProfile(inputs: ProfileInputs): Profile {
       ? undefined
       : pick(results, mechanisms, 'aes-gcm', CKM.AES_GCM, '96-bit IV, 128-bit tag')) ??
     ({ ...NONE, note: forged ? 'accepts forged tags' : 'no AES-GCM' } as const)
+  const prf = pick(results, mechanisms, 'aes-cmac', CKM.AES_CMAC, 'PRF of a KDF') ?? {
+    ...NONE,
+    note: 'no AES-CMAC',
+  }
   const signature = chooseSignature(results)
   const warnings = [...wrong(knownAnswers), ...broken(enforcement), ...undecided(enforcement)].sort(
     (a, b) => RANK[a.severity] - RANK[b.severity],
@@ -234,6 +238,7 @@ export function chooseProfile(inputs: ProfileInputs): Profile {
       fit('fpe', blockCipher),
       fit('kek', wrap),
       fit('kek-outer', seal),
+      fit('embedding-seed', prf),
       fit('log-signer', signature),
       fit('approval', signature),
     ],

@@ -42,6 +42,7 @@ export const ROLE_KIND: Readonly<Record<KeyRole, 'aes-256' | 'signature-pair'>> 
   fpe: 'aes-256',
   kek: 'aes-256',
   'kek-outer': 'aes-256',
+  'embedding-seed': 'aes-256',
   'log-signer': 'signature-pair',
   approval: 'signature-pair',
 }
@@ -92,7 +93,10 @@ function needKwp({ kwpMechanism }: TemplateInputs): readonly number[] {
   })
 }
 
-const SECRET_ROLES: Readonly<Record<'fpe' | 'kek' | 'kek-outer', SecretRole>> = {
+/** Roles of AES-256 keys. */
+export type SecretKeyRole = 'fpe' | 'kek' | 'kek-outer' | 'embedding-seed'
+
+const SECRET_ROLES: Readonly<Record<SecretKeyRole, SecretRole>> = {
   fpe: {
     uses: { ENCRYPT: 'FF1 and FF3-1 call the forward cipher only (SP 800-38G §4.3)' },
     // CKM_AES_CBC on a token without ECB: under a zero IV, one block of it is the same (SP 800-38A §6.2).
@@ -121,6 +125,11 @@ const SECRET_ROLES: Readonly<Record<'fpe' | 'kek' | 'kek-outer', SecretRole>> = 
     },
     mechanisms: () => [CKM.AES_GCM],
     mechanismsReason: 'authenticated encryption only (SP 800-38D)',
+  },
+  'embedding-seed': {
+    uses: { SIGN: 'AES-CMAC is the PRF that gives the seed (SP 800-108 §4.1)' },
+    mechanisms: () => [CKM.AES_CMAC],
+    mechanismsReason: 'a PRF only: the key itself encrypts nothing',
   },
 }
 
@@ -159,7 +168,7 @@ function lockdown({ form }: TemplateInputs): readonly TemplateAttribute[] {
  * @throws TokenError MECHANISM_UNAVAILABLE for `kek` without a KWP mechanism.
  */
 export function secretTemplate(
-  role: keyof typeof SECRET_ROLES,
+  role: SecretKeyRole,
   inputs: TemplateInputs,
 ): readonly TemplateAttribute[] {
   const { uses, mechanisms, mechanismsReason, extra = [] } = SECRET_ROLES[role]

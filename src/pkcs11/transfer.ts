@@ -13,14 +13,15 @@ import { wrapAesKey, wrappedLength } from './kwp.ts'
 import type { KwpCapability } from './kwp.ts'
 import { mechanism } from './mechanism.ts'
 import { AES_KEY_BYTES, secretIdentity } from './template.ts'
+import type { SecretKeyRole } from './template.ts'
 import type { KeySpec } from './types.ts'
 
-function secretSpec(spec: KeySpec): KeySpec & { readonly role: 'fpe' | 'kek' | 'kek-outer' } {
+function secretSpec(spec: KeySpec): KeySpec & { readonly role: SecretKeyRole } {
   const { role } = spec
   if (isSecretRole(role)) return { ...spec, role }
   throw new TokenError('ARGUMENT_INVALID', 'only AES keys are wrapped, unwrapped and locked', {
     where: 'role',
-    expected: 'fpe, kek or kek-outer',
+    expected: 'fpe, kek, kek-outer or embedding-seed',
     got: role,
   })
 }

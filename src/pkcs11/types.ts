@@ -31,6 +31,7 @@ export type KeyRole =
   | 'fpe' // AES-ECB encrypt only
   | 'kek' // AES-KWP wrap/unwrap only (inner layer of the nested wrap)
   | 'kek-outer' // AES-GCM encrypt/decrypt only (outer layer of the nested wrap)
+  | 'embedding-seed' // AES-CMAC only: the PRF that seeds the keys of encrypted embeddings
   | 'log-signer' // Ed25519, or P-256 where the token lacks EdDSA
   | 'approval' // a custodian's signing key on their own token
 
@@ -115,6 +116,11 @@ export interface Key {
   kcv(): Promise<Kcv>
   /** AES-ECB block cipher; needs CKA_ENCRYPT. @throws TokenError ARGUMENT_INVALID. */
   blockCipher(options?: BlockCipherOptions): BlockCipher
+  /**
+   * AES-CMAC (SP 800-38B) of a message, 16 bytes, computed in the token; needs CKA_SIGN.
+   * @throws Pkcs11Error for a key that may not; TokenError ARGUMENT_INVALID for a key that is no secret key.
+   */
+  cmac(message: Uint8Array): Promise<Uint8Array>
   /** For private keys. */
   signer(): Promise<Signer>
 }

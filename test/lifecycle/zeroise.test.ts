@@ -32,7 +32,7 @@ const query = (key: { id: string; label: string }) => ({
   label: key.label,
 })
 
-const roles: readonly KeyRole[] = ['fpe', 'kek', 'kek-outer', 'log-signer']
+const roles: readonly KeyRole[] = ['fpe', 'kek', 'kek-outer', 'embedding-seed', 'log-signer']
 
 describe.each(roles)('a key of role %s', (role) => {
   it('is found before, and can be neither found nor used after', async () => {

@@ -74,6 +74,10 @@ describe('which method', () => {
     [{ encrypt: true, wrap: false, mechanisms: undefined }, 'cmac'],
     [{ encrypt: true, wrap: true, mechanisms: [] }, 'cmac'],
     [{ encrypt: true, wrap: false, mechanisms: [0x1087] }, 'gcm-probe'],
+    [{ encrypt: false, wrap: false, sign: true, mechanisms: [0x108a] }, 'cmac'],
+    [{ encrypt: true, wrap: false, sign: true, mechanisms: [0x108a] }, 'cmac'],
+    [{ encrypt: false, wrap: false, sign: true, mechanisms: [0x251] }, undefined],
+    [{ encrypt: false, wrap: false, sign: false, mechanisms: [0x108a] }, undefined],
     [{ encrypt: false, wrap: true, mechanisms: [0x210a] }, 'kwp-probe'],
     [{ encrypt: false, wrap: true, mechanisms: [0x2109] }, undefined],
     [{ encrypt: false, wrap: false, mechanisms: undefined }, undefined],
@@ -107,9 +111,10 @@ describe('in the token', () => {
           }),
         },
         { do: 'create', template: raw({ ...known, ...none, LABEL: 'kwp', WRAP: true }) },
+        { do: 'create', template: raw({ ...known, ...none, LABEL: 'mac', SIGN: true }) },
         { do: 'create', template: raw({ ...known, ...none, LABEL: 'nothing' }) },
       ]),
-    ).toEqual([0, 0, 0, 0])
+    ).toEqual([0, 0, 0, 0, 0])
     hsm = await loadModule(softhsm.module)
     token = await hsm.login(vault.uri, { pin: vault.userPin() })
   })
@@ -125,6 +130,27 @@ describe('in the token', () => {
     expect(await kcv('ecb')).toEqual({
       method: 'cmac',
       value: first8(cmacOfZeroBlock(ecb(key))),
+    })
+  })
+
+  test('cmac of a key that only makes MACs is the same value', async () => {
+    expect(await kcv('mac')).toEqual(await kcv('ecb'))
+  })
+
+  test('cmac of any message, as OpenSSL computes it; not with a key that may not', async () => {
+    const made = await token.key('pkcs11:object=mac')
+    for (const length of [0, 1, 15, 16, 17, 64, 200]) {
+      const message = new Uint8Array(randomBytes(length))
+      const printed = execFileSync(
+        'openssl',
+        ['mac', '-cipher', 'AES-256-CBC', '-macopt', `hexkey:${toHex(key)}`, 'CMAC'],
+        { input: message, encoding: 'latin1' },
+      )
+      expect(toHex(await made.cmac(message))).toBe(printed.trim().toLowerCase())
+    }
+    const other = await token.key('pkcs11:object=ecb')
+    await expect(other.cmac(new Uint8Array(16))).rejects.toMatchObject({
+      rv: 'CKR_KEY_FUNCTION_NOT_PERMITTED',
     })
   })
 
@@ -149,6 +175,7 @@ describe('in the token', () => {
       'ecb',
       'gcm',
       'kwp',
+      'mac',
       'nothing',
     ])
     expect(await token.find({ id: newPin() })).toEqual([])

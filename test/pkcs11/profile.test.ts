@@ -46,12 +46,17 @@ const DECISIVE = [
 ]
 
 const GOOD: ProfileInputs = {
-  knownAnswers: ['aes-ecb', 'aes-cbc-zero-iv', 'aes-gcm', 'aes-gcm-wrong-tag', 'ed25519'].map(
-    (id) => known(id, 'match'),
-  ),
+  knownAnswers: [
+    'aes-ecb',
+    'aes-cbc-zero-iv',
+    'aes-gcm',
+    'aes-gcm-wrong-tag',
+    'aes-cmac',
+    'ed25519',
+  ].map((id) => known(id, 'match')),
   wraps: [wrap('CKM_KWP', 'RFC 5649', 'RFC 5649')],
   enforcement: DECISIVE,
-  mechanisms: [CKM.AES_ECB, CKM.AES_CBC, CKM.AES_GCM],
+  mechanisms: [CKM.AES_ECB, CKM.AES_CBC, CKM.AES_GCM, CKM.AES_CMAC],
   names: ['Some Vendor'],
 }
 

@@ -37,6 +37,10 @@ const KEYS = {
   'fpe unwrapped': { role: 'fpe', on: raw({ CLASS: CLASS.secret, LABEL: 'fpe-unwrapped' }) },
   kek: { role: 'kek', on: raw({ CLASS: CLASS.secret, LABEL: 'kek' }) },
   'kek-outer': { role: 'kek-outer', on: raw({ CLASS: CLASS.secret, LABEL: 'kek-outer' }) },
+  'embedding-seed': {
+    role: 'embedding-seed',
+    on: raw({ CLASS: CLASS.secret, LABEL: 'embedding-seed' }),
+  },
   'log-signer': { role: 'log-signer', on: raw({ CLASS: CLASS.private, LABEL: 'log-signer' }) },
 } as const satisfies Record<string, { role: KeyRole; on: RawTemplate }>
 
@@ -58,7 +62,7 @@ beforeAll(async () => {
   vault = hsm.tokens('vault').vault
   await using module = await loadModule(hsm.module)
   await using token = await module.login(vault.uri, { pin: vault.userPin() })
-  for (const role of ['fpe', 'kek', 'kek-outer', 'log-signer'] as const) {
+  for (const role of ['fpe', 'kek', 'kek-outer', 'embedding-seed', 'log-signer'] as const) {
     await token.generate({ role, label: role, id: id() })
   }
   const kek = await token.key('pkcs11:object=kek')
@@ -154,6 +158,7 @@ describe('use', () => {
     ['fpe unwrapped', fpe],
     ['kek', [NO, NO, NO, NO, NO, CKR.OK, BAD, CKR.OK, BAD]],
     ['kek-outer', [BAD, BAD, BAD, BAD, NO, NO, NO, NO, NO]],
+    ['embedding-seed', [NO, NO, NO, NO, NO, NO, NO, NO, NO]],
     [
       'log-signer',
       [

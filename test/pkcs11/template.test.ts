@@ -7,7 +7,7 @@ import { toTemplate, UNWRAP_TEMPLATE } from '../../src/pkcs11/template.ts'
 
 const LOCKED = { form: 'locked', onToken: true, kwpMechanism: 0x210b } as const
 const BIRTH = { ...LOCKED, form: 'birth' } as const
-const SECRET = ['fpe', 'kek', 'kek-outer'] as const
+const SECRET = ['fpe', 'kek', 'kek-outer', 'embedding-seed'] as const
 const PAIR = ['log-signer', 'approval'] as const
 
 const value = (attributes: readonly TemplateAttribute[], name: string) =>
@@ -26,7 +26,7 @@ describe.each(SECRET)('%s', (role) => {
       COPYABLE: false,
       DESTROYABLE: true,
       DERIVE: false,
-      SIGN: false,
+      SIGN: role === 'embedding-seed',
       VERIFY: false,
     })
     for (const usage of ['ENCRYPT', 'DECRYPT', 'WRAP', 'UNWRAP']) {

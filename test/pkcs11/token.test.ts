@@ -51,6 +51,7 @@ eachModule((name, start) => {
     test.each([
       ['fpe', 'cmac', { ENCRYPT: true, DECRYPT: false, WRAP: false, UNWRAP: false }],
       ['kek', 'kwp-probe', { ENCRYPT: false, DECRYPT: false, WRAP: true, UNWRAP: true }],
+      ['embedding-seed', 'cmac', { ENCRYPT: false, SIGN: true, VERIFY: false, UNWRAP: false }],
       [
         'kek-outer',
         nss ? 'cmac' : 'gcm-probe',
