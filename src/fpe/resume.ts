@@ -11,7 +11,7 @@ import { readIfPresent, replaceFile, syncDirectory } from '../durable.ts'
 import { ConfigError, StorageError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import type { Clock } from '../ports.ts'
-import { Growing, exists, isPublished, partOf, remove, taken, writing } from './growing-file.ts'
+import { Growing, exists, isPublished, partOf, remove, taken, writing } from '../growing-file.ts'
 import { type InputIdentity, sameInput } from './input-identity.ts'
 import type { StreamProgress } from './stream.ts'
 

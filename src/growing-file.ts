@@ -2,8 +2,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, access, link, open, rename, stat, unlink } from 'node:fs/promises'
 
-import { errnoOf } from '../errno.ts'
-import { ConfigError, StorageError } from '../errors.ts'
+import { errnoOf } from './errno.ts'
+import { ConfigError, StorageError } from './errors.ts'
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOSPC: 'free disk space, then resume',

@@ -1,0 +1,88 @@
+/** One way to read items from any of the formats: JSON Lines, NPY, bare float32, Parquet. */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+
+import { ConfigError } from '../errors.ts'
+import type { FieldMapping } from './import-item.ts'
+import { type SideFiles, openMatrix } from './import-matrix.ts'
+import { jsonLinesItems } from './json-lines-items.ts'
+import { openParquet } from './parquet-items.ts'
+import type { Item } from './types.ts'
+
+/** Formats that can be read. */
+export const IMPORT_FORMATS = ['jsonl', 'npy', 'float32', 'parquet'] as const
+
+/** One of {@link IMPORT_FORMATS}. */
+export type ImportFormat = (typeof IMPORT_FORMATS)[number]
+
+/** Options of {@link openItems}. */
+export interface ImportOptions extends FieldMapping, SideFiles {
+  /** Default: by the end of the file's name. */
+  readonly format?: ImportFormat | undefined
+}
+
+/** A file of items. */
+export interface ItemSource extends AsyncDisposable {
+  readonly format: ImportFormat
+  /** Items there are, where the file says it. */
+  readonly count: number | undefined
+  /** Items in the order of the file, after the first `skip`. @throws FormatError that names the place. */
+  items(skip?: number): AsyncIterable<Item>
+}
+
+const NAMES: readonly (readonly [RegExp, ImportFormat])[] = [
+  [/\.(?:jsonl|ndjson)$/i, 'jsonl'],
+  [/\.npy$/i, 'npy'],
+  [/\.(?:bin|f32)$/i, 'float32'],
+  [/\.parquet$/i, 'parquet'],
+]
+
+/** The format a file's name stands for; undefined: none. */
+export const formatOfName = (path: string): ImportFormat | undefined =>
+  NAMES.find(([pattern]) => pattern.test(path))?.[1]
+
+const closed = (): Promise<void> => Promise.resolve()
+
+/** Opens a file of items. @throws ConfigError, FormatError; what the system says. */
+export async function openItems(path: string, options: ImportOptions = {}): Promise<ItemSource> {
+  const { format = formatOfName(path), ids, records } = options
+  if (format === undefined) {
+    throw new ConfigError('the format of the input is not known', {
+      where: path,
+      expected: `${IMPORT_FORMATS.join(', ')}, or a name in .jsonl, .npy, .bin, .f32 or .parquet`,
+    })
+  }
+  const matrix = format === 'npy' || format === 'float32'
+  if (!matrix && (ids !== undefined || records !== undefined)) {
+    throw new ConfigError('ids stand in the file itself', {
+      where: ids ?? records,
+      expected: 'a file of ids or records only beside npy or float32',
+      got: format,
+    })
+  }
+  if ((await stat(path)).isDirectory()) {
+    const expected = 'a file'
+    throw new ConfigError('the input is a directory', { where: path, expected, got: 'a directory' })
+  }
+  if (format === 'parquet') {
+    const open = await openParquet(path, options)
+    const items = (skip?: number) => open.items(skip)
+    return { format, count: open.rows, items, [Symbol.asyncDispose]: closed }
+  }
+  if (matrix) {
+    const open = await openMatrix(path, format, options, { ids, records })
+    const close = () => open[Symbol.asyncDispose]()
+    return {
+      format,
+      count: open.rows,
+      items: (skip) => open.items(skip),
+      [Symbol.asyncDispose]: close,
+    }
+  }
+  return {
+    format,
+    count: undefined,
+    items: (skip) => jsonLinesItems(createReadStream(path), path, { ...options, skip }),
+    [Symbol.asyncDispose]: closed,
+  }
+}
