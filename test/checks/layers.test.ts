@@ -27,6 +27,7 @@ const HEAVY: Readonly<Record<string, { file: string; use: 'load' | 'types' }>> =
   'node-seal': { file: 'he/seal.ts', use: 'load' },
   '@cedar-policy/cedar-wasm': { file: 'policy/cedar.ts', use: 'load' },
   pg: { file: 'he/postgres.ts', use: 'load' },
+  'pg-copy-streams': { file: 'he/postgres.ts', use: 'load' },
 }
 const NATIVE_FILE = 'addon.ts'
 /** Drawer words: a file is named after the one thing that is in it. */
@@ -37,6 +38,8 @@ const MAX_LINES = 400
 interface Import {
   readonly specifier: string
   readonly typesOnly: boolean
+  /** By `import()`: only when it is needed. */
+  readonly dynamic: boolean
 }
 
 interface Source {
@@ -52,9 +55,9 @@ interface Source {
 /** Every way a module can name another: import, export from, import(), require(), import types. */
 function importsOf(tree: ts.SourceFile): Import[] {
   const found: Import[] = []
-  const add = (node: ts.Node | undefined, typesOnly: boolean) => {
+  const add = (node: ts.Node | undefined, typesOnly: boolean, dynamic = false) => {
     if (node !== undefined && ts.isStringLiteralLike(node)) {
-      found.push({ specifier: node.text, typesOnly })
+      found.push({ specifier: node.text, typesOnly, dynamic })
     }
   }
   const visit = (node: ts.Node): void => {
@@ -78,7 +81,7 @@ function importsOf(tree: ts.SourceFile): Import[] {
         callee.kind === ts.SyntaxKind.ImportKeyword ||
         (ts.isIdentifier(callee) && callee.text === 'require') ||
         (ts.isPropertyAccessExpression(callee) && callee.name.text === 'resolve')
-      if (loads) add(node.arguments[0], false)
+      if (loads) add(node.arguments[0], false, callee.kind === ts.SyntaxKind.ImportKeyword)
     }
     ts.forEachChild(node, visit)
   }
@@ -134,6 +137,7 @@ describe('the reader of imports', () => {
     const found = importsOf(tree)
     expect(found.map(({ specifier }) => specifier)).toEqual('a b c d e f g h i j k'.split(' '))
     expect(found.filter((i) => !i.typesOnly).map(({ specifier }) => specifier)).toEqual(values)
+    expect(found.filter((i) => i.dynamic).map(({ specifier }) => specifier)).toEqual(['h'])
   })
 
   it('reads the whole source', () => {
@@ -200,14 +204,22 @@ describe('dependencies', () => {
   })
 
   it('are declared in package.json, and node\u2019s own carry the node: prefix', () => {
-    const { dependencies, devDependencies } = JSON.parse(
+    const { dependencies, devDependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
       readFileSync(join(ROOT, 'package.json'), 'utf8'),
-    ) as Record<'dependencies' | 'devDependencies', Record<string, string>>
+    ) as Record<'dependencies' | 'devDependencies' | 'peerDependencies', Record<string, string>> & {
+      peerDependenciesMeta: Record<string, { optional?: boolean }>
+    }
+    // What the caller may leave out must not be needed to load a file.
+    const isOptionalPeer = (name: string) =>
+      name in peerDependencies && peerDependenciesMeta[name]?.optional === true
     const rule = ({ imports }: Source) =>
       imports.flatMap((one) => {
         if (isRelative(one) || one.specifier.startsWith('node:')) return []
         const name = packageOf(one.specifier)
-        const declared = name in dependencies || (one.typesOnly && name in devDependencies)
+        const declared =
+          name in dependencies ||
+          (one.typesOnly && name in devDependencies) ||
+          (one.dynamic && isOptionalPeer(name))
         return declared ? [] : [`imports ${one.specifier}, which is no dependency`]
       })
     expect(violations(rule)).toEqual([])
