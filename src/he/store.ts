@@ -31,14 +31,18 @@ export interface NewRecord extends RecordContent {
   readonly instead?: Expected | undefined
 }
 
-/** A stored record that comes into a new block as it is. */
+/** A stored record that comes into a new block as it is; it keeps its version. */
 export interface Move extends Expected {
   /** Index in {@link Change.blocks}. */
   readonly block: number
   readonly slot: number
 }
 
-/** One atomic change. Order of effect: epochs and sessions, blocks, deletions, records, moves, removal of blocks. */
+/**
+ * One atomic change. Order of effect: epochs and sessions, blocks, deletions, records, moves, removal of
+ * blocks, of epochs. What contradicts itself (a token written twice, two records for one
+ * slot) or the store (an unknown epoch, a block that is gone) is refused as a whole.
+ */
 export interface Change {
   readonly epochs?: readonly KeyEpoch[]
   readonly sessions?: readonly IngestSession[]
