@@ -1,0 +1,119 @@
+/**
+ * Items in, sealed blocks and tail records out. Every full block is one durable change of the store, so a
+ * stopped import has lost nothing it reported, and running it again replaces instead of doubling.
+ */
+import { EmbeddingError } from '../errors.ts'
+import { type BlockSealer, sealBlock } from './block-sealer.ts'
+import { throwIfEnded } from './deadline.ts'
+import { type PreparedItem, prepareItem } from './item.ts'
+import type { EmbeddingStore, NewRecord } from './store.ts'
+import type { Item } from './types.ts'
+
+/** For {@link Ingest.insert}. */
+export interface InsertOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called with the number of items that are durable. */
+  readonly onProgress?: ((done: number) => void) | undefined
+}
+
+/** What an insertion did. */
+export interface Inserted {
+  /** Items read; of several with one id the last one counts. */
+  readonly items: number
+  /** Records that took the place of another one with their id. */
+  readonly replaced: number
+}
+
+/** Encrypts vectors into a collection. */
+export interface Ingest extends AsyncDisposable {
+  /**
+   * @throws EmbeddingError VECTOR_INVALID, ID_INVALID, METADATA_INVALID with the item's index: items
+   * before it that were reported are kept; ABORTED; StorageError.
+   */
+  insert(items: Iterable<Item> | AsyncIterable<Item>, options?: InsertOptions): Promise<Inserted>
+}
+
+/** How an ingest ends an insertion: the key holder seals a long tail. */
+export interface IngestHooks {
+  /** After each insertion. */
+  readonly settle?: () => Promise<void>
+  readonly close?: () => Promise<void>
+}
+
+/** @throws EmbeddingError CLOSED after it was disposed of. */
+export function ingestWith(
+  store: EmbeddingStore,
+  sealer: BlockSealer,
+  hooks: IngestHooks = {},
+): Ingest {
+  const { name } = sealer.info
+  const { vectorsPerBlock } = sealer.geometry
+  let announced = sealer.session === undefined
+  let closed = false
+
+  /** Makes one change of the items: a block when they fill one, else tail records. */
+  async function write(items: readonly PreparedItem[]): Promise<number> {
+    const full = items.length === vectorsPerBlock
+    const records = items.map((item, slot): NewRecord => {
+      const record = sealer.record(item)
+      const replaces = sealer
+        .tokens(item.id)
+        .filter((token) => !Buffer.from(token).equals(record.token))
+      return {
+        ...record,
+        ...(full ? { place: { block: 0, slot } } : {}),
+        ...(replaces.length > 0 ? { replaces } : {}),
+      }
+    })
+    const known = await store.find(
+      name,
+      items.flatMap(({ id }) => sealer.tokens(id)),
+    )
+    const blocks = full
+      ? [
+          await sealBlock(
+            sealer,
+            items.map(({ integers }) => integers),
+          ),
+        ]
+      : []
+    await store.commit(name, {
+      ...(announced || sealer.session === undefined ? {} : { sessions: [sealer.session] }),
+      blocks,
+      records,
+    })
+    announced = true
+    return known.filter((record) => record !== undefined).length
+  }
+
+  return {
+    async insert(items, { signal, onProgress } = {}) {
+      if (closed) throw new EmbeddingError('CLOSED', 'the ingest is closed')
+      /** By id: within a block, the later item of an id is the one that counts. */
+      let waiting = new Map<string, PreparedItem>()
+      let read = 0
+      let replaced = 0
+      const flush = async () => {
+        throwIfEnded(signal)
+        replaced += await write([...waiting.values()])
+        waiting = new Map()
+        onProgress?.(read)
+      }
+      for await (const item of items) {
+        const prepared = prepareItem(sealer.geometry, sealer.info, item, read)
+        // The later one takes the later slot.
+        if (waiting.delete(prepared.id)) replaced++
+        waiting.set(prepared.id, prepared)
+        read++
+        if (waiting.size === vectorsPerBlock) await flush()
+      }
+      if (waiting.size > 0) await flush()
+      await hooks.settle?.()
+      return { items: read, replaced }
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true
+      await hooks.close?.()
+    },
+  }
+}

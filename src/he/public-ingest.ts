@@ -1,0 +1,71 @@
+/** Ingest with public keys only: what it has encrypted it cannot decrypt. */
+import { blockMac } from './block-mac.ts'
+import type { BlockSealer } from './block-sealer.ts'
+import { type Ingest, ingestWith } from './ingest.ts'
+import { newSession, parseIngestKit } from './ingest-kit.ts'
+import { geometryOf } from './parameters.ts'
+import { sealRecord } from './record.ts'
+import { createSealPublic } from './seal-public.ts'
+import type { EmbeddingStore } from './store.ts'
+import { filterToken, idToken } from './tokens.ts'
+import { wipe } from '../bytes.ts'
+import { EmbeddingError } from '../errors.ts'
+
+/**
+ * Opens an ingest kit of {@link KeyHolder.ingestKit} on the store the collection is in.
+ * @throws FormatError for bytes that are no kit, EmbeddingError KEY_MISMATCH when it is of another collection.
+ */
+export async function createIngest(kitBytes: Uint8Array, store: EmbeddingStore): Promise<Ingest> {
+  const kit = parseIngestKit(kitBytes)
+  const { info, epoch } = kit
+  const state = await store.collection(info.name)
+  const known = state.epochs.find((one) => one.epoch === epoch)
+  if (state.info.id !== info.id || known === undefined) {
+    throw new EmbeddingError(
+      'KEY_MISMATCH',
+      'the kit is not of this collection or of a retired epoch',
+      {
+        where: info.name,
+        hint: 'ask the key holder for a new kit',
+      },
+    )
+  }
+  const geometry = geometryOf(info)
+  const seal = await createSealPublic(geometry, kit.publicKey)
+  const { session, recordKey, macKey } = await newSession(kit)
+  const sealer: BlockSealer = {
+    info,
+    geometry,
+    epoch,
+    session,
+    encrypt: (coefficients) => seal.encrypt(coefficients),
+    mac: (uid, bytes) =>
+      blockMac(macKey, { collectionId: info.id, uid, epoch, session: session.id }, bytes),
+    tokens: (id) => [idToken(kit.idToken, info.id, id)],
+    record(item) {
+      const token = idToken(kit.idToken, info.id, item.id)
+      const context = { collectionId: info.id, epoch, session: session.id, token }
+      const filters = Object.fromEntries(
+        info.fields.flatMap((field) => {
+          const value = Object.hasOwn(item.metadata, field) ? item.metadata[field] : undefined
+          return value === undefined
+            ? []
+            : [[field, filterToken(kit.filterToken, info.id, field, value)]]
+        }),
+      )
+      return {
+        token,
+        epoch,
+        session: session.id,
+        sealed: sealRecord(recordKey, context, item),
+        filters,
+      }
+    },
+  }
+  return ingestWith(store, sealer, {
+    close: async () => {
+      wipe(recordKey, macKey, kit.idToken, kit.filterToken)
+      seal.dispose()
+    },
+  })
+}

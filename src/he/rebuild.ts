@@ -1,0 +1,110 @@
+/** Stored records into new blocks: what sealing the tail, compaction and rotation have in common. */
+import { sealBlock } from './block-sealer.ts'
+import { throwIfEnded } from './deadline.ts'
+import { prepareItem } from './item.ts'
+import type { CollectionKeys } from './keyring.ts'
+import type { Change, Committed, EmbeddingStore, Move, NewRecord } from './store.ts'
+import type { StoredRecord } from './types.ts'
+
+/** For long work over a collection. */
+export interface MaintenanceOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called with the records that are durably done. */
+  readonly onProgress?: ((done: number) => void) | undefined
+}
+
+/** Whether a record is as the key holder itself would write it now. */
+export const isCurrent = (record: StoredRecord, epoch: number): boolean =>
+  record.epoch === epoch && record.session === ''
+
+/**
+ * The change that puts records into one new block under `epoch` (or, `sealed` false, back into the tail):
+ * current ones move, others are encrypted again. Each only if it is still what was read.
+ */
+export async function rebuilt(
+  keys: CollectionKeys,
+  epoch: number,
+  records: readonly StoredRecord[],
+  sealed: boolean,
+): Promise<Change> {
+  const sealer = await keys.sealer(epoch)
+  const rows: Int32Array[] = []
+  const renewed: NewRecord[] = []
+  const moves: Move[] = []
+  for (const [slot, record] of records.entries()) {
+    const current = isCurrent(record, epoch)
+    if (!sealed && current) continue
+    const opened = await keys.open(record)
+    const item = prepareItem(keys.geometry, keys.info, opened)
+    rows.push(item.integers)
+    const { token, version } = record
+    if (current) moves.push({ token, version, block: 0, slot })
+    else {
+      const place = sealed ? { place: { block: 0, slot } } : {}
+      renewed.push({ ...sealer.record(item), ...place, instead: { token, version } })
+    }
+  }
+  return {
+    blocks: sealed ? [await sealBlock(sealer, rows)] : [],
+    records: renewed,
+    moves,
+  }
+}
+
+/** Puts the tail into blocks while it fills one. */
+export async function sealTail(
+  store: EmbeddingStore,
+  keys: CollectionKeys,
+  epoch: number,
+): Promise<number> {
+  const size = keys.geometry.vectorsPerBlock
+  let sealed = 0
+  if ((await store.collection(keys.info.name)).tail < size) return sealed
+  const { records } = await store.tail(keys.info.name)
+  for (let at = 0; at + size <= records.length; at += size) {
+    await store.commit(
+      keys.info.name,
+      await rebuilt(keys, epoch, records.slice(at, at + size), true),
+    )
+    sealed += size
+  }
+  return sealed
+}
+
+/**
+ * Takes blocks apart: their records, and those in `pool`, go into full blocks; what is left stays in the
+ * tail. Returns how many records were written.
+ */
+export async function repack(
+  store: EmbeddingStore,
+  keys: CollectionKeys,
+  epoch: number,
+  blocks: readonly number[],
+  tail: readonly StoredRecord[],
+  { signal, onProgress }: MaintenanceOptions,
+): Promise<number> {
+  const { name } = keys.info
+  const size = keys.geometry.vectorsPerBlock
+  let pool = [...tail]
+  let emptied: number[] = []
+  let done = 0
+  const commit = async (records: readonly StoredRecord[], sealed: boolean): Promise<Committed> => {
+    throwIfEnded(signal)
+    const change = await rebuilt(keys, epoch, records, sealed)
+    const committed = await store.commit(name, { ...change, removeBlocks: emptied })
+    emptied = []
+    done += records.length
+    onProgress?.(done)
+    return committed
+  }
+  for (const block of blocks) {
+    pool.push(...(await store.inBlock(name, block)))
+    emptied.push(block)
+    // What of a removed block does not fit the new one comes into the tail, and from there into the next.
+    for (; pool.length >= size; pool = pool.slice(size)) await commit(pool.slice(0, size), true)
+  }
+  if (emptied.length > 0 || pool.some((record) => !isCurrent(record, epoch))) {
+    await commit(pool, false)
+  }
+  return done
+}

@@ -1,0 +1,60 @@
+/**
+ * Rotation: every record and block of older epochs is encrypted again under the newest one. Both are
+ * searched meanwhile; each step is one durable change, so a stopped rotation goes on where it was.
+ */
+import { EmbeddingError } from '../errors.ts'
+import type { CollectionKeys } from './keyring.ts'
+import { type MaintenanceOptions, repack } from './rebuild.ts'
+import type { EmbeddingStore } from './store.ts'
+import type { StoredRecord } from './types.ts'
+
+/** Writers with an old key may add records while a rotation runs: so often is looked again. */
+const PASSES = 16
+
+/** What a rotation did. */
+export interface RotateReport {
+  /** The epoch everything is under now. */
+  readonly epoch: number
+  readonly blocks: number
+  readonly records: number
+  /** Epochs whose seeds this collection no longer needs. */
+  readonly retired: readonly number[]
+}
+
+/** @throws EmbeddingError COLLECTION_CHANGED when writers with an old key keep adding; ABORTED. */
+export async function rotate(
+  store: EmbeddingStore,
+  keys: CollectionKeys,
+  epoch: number,
+  options: MaintenanceOptions = {},
+): Promise<RotateReport> {
+  const { name } = keys.info
+  const retired = keys.epochs.filter((one) => one < epoch)
+  let blocks = 0
+  let records = 0
+  for (let pass = 0; pass < PASSES; pass++) {
+    const old = new Set<number>()
+    for (const info of await store.blocks(name)) if (info.epoch !== epoch) old.add(info.block)
+    const loose: StoredRecord[] = []
+    for (const one of retired) {
+      for await (const record of store.all(name, { epoch: one })) {
+        if (record.place === undefined) loose.push(record)
+        // A record and its block are of one epoch unless a writer and a rotation crossed.
+        else old.add(record.place.block)
+      }
+    }
+    if (old.size === 0 && loose.length === 0) {
+      await store.commit(name, { removeEpochs: retired })
+      return { epoch, blocks, records, retired }
+    }
+    records += await repack(store, keys, epoch, [...old], loose, {
+      ...options,
+      onProgress: (done) => options.onProgress?.(records + done),
+    })
+    blocks += old.size
+  }
+  throw new EmbeddingError('COLLECTION_CHANGED', 'records under an old key keep coming', {
+    where: name,
+    hint: 'stop the writers that have the old seed or an old ingest kit, then rotate again',
+  })
+}
