@@ -25,16 +25,29 @@ const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name)
 
+/** Parts of a folder for processes that must not load the rest. */
+const DOORS: Readonly<Record<string, string>> = {
+  './he/scorer': 'he/scorer-side',
+  './he/ingest': 'he/ingest-side',
+}
+
 describe('exports', () => {
-  it('are the root, the errors and every folder below the command line', () => {
-    const expected = ['.', './errors', ...folders.filter((f) => f !== 'cli').map((f) => `./${f}`)]
+  it('are the root, the errors, every folder below the command line, and the doors', () => {
+    const expected = [
+      '.',
+      './errors',
+      ...folders.filter((f) => f !== 'cli').map((f) => `./${f}`),
+      ...Object.keys(DOORS),
+    ]
     expect(subpaths.toSorted()).toEqual(expected.toSorted())
     expect(own).toBe('./package.json')
     expect(manifest.sideEffects).toBe(false)
   })
 
   it('have the names of the design', () => {
-    const names = subpaths.filter((path) => path !== '.').map((path) => path.slice(2))
+    const names = subpaths
+      .filter((path) => path !== '.' && !(path in DOORS))
+      .map((path) => path.slice(2))
     expect(names.filter((name) => !NAMES.includes(name))).toEqual([])
   })
 
@@ -43,12 +56,16 @@ describe('exports', () => {
     const sections = [...readme.matchAll(/^### (.+)$/gm)].flatMap(([, line = '']) =>
       line.split(', '),
     )
-    const names = subpaths.filter((path) => path !== '.').map((path) => path.slice(2))
+    const names = subpaths
+      .filter((path) => path !== '.' && !(path in DOORS))
+      .map((path) => path.slice(2))
     expect(names.filter((name) => !sections.includes(name))).toEqual([])
   })
 
   it.each(Object.entries(exported))('%s names its source in dist', (path, target) => {
-    const name = path === '.' ? 'index' : path === './errors' ? 'errors' : `${path.slice(2)}/index`
+    const name =
+      DOORS[path] ??
+      (path === '.' ? 'index' : path === './errors' ? 'errors' : `${path.slice(2)}/index`)
     expect(target).toEqual({ types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` })
     expect(existsSync(join(ROOT, 'src', `${name}.ts`))).toBe(true)
   })
