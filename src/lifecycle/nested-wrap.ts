@@ -7,30 +7,25 @@ import * as z from 'zod'
 
 import { canonicalJson } from '../canonical.ts'
 import { fromBase64, toBase64, utf8, wipe } from '../bytes.ts'
-import { FormatError, TokenError } from '../errors.ts'
-import type { Kcv, Key, KeySpec, Token } from '../pkcs11/index.ts'
+import type { Key, KeySpec } from '../pkcs11/index.ts'
+import {
+  type KekOnToken,
+  assertRestored,
+  bindingOf,
+  boundTo,
+  formatWrap,
+  kekReference,
+  parseWrap,
+  referenceTo,
+} from './wrap-schema.ts'
 
-const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
-const kcv = z.strictObject({
-  method: z.enum(['cmac', 'kwp-probe', 'gcm-probe', 'spki-sha256']),
-  value: z.string(),
-})
-const kekReference = z.strictObject({
-  label: z.string(),
-  id: hex(16),
-  tokenSerial: z.string(),
-  kcv,
-})
-
-/** What the outer layer authenticates. */
-const bound = z.strictObject({
-  planSha256: hex(32),
-  key: z.strictObject({ label: z.string(), id: hex(16), role: z.string(), kcv }),
-})
+/** The format's name and version. */
+export const NESTED_FORMAT = 'keyrite-nested-wrap/1'
 
 const blobSchema = z.strictObject({
-  format: z.literal('keyrite-nested-wrap/1'),
-  bound,
+  format: z.literal(NESTED_FORMAT),
+  /** What the outer layer authenticates. */
+  bound: boundTo(z.string()),
   inner: z.strictObject({ algorithm: z.literal('A256KWP'), kek: kekReference }),
   outer: z.strictObject({ algorithm: z.literal('A256GCM'), kek: kekReference }),
   iv: z.string(),
@@ -40,17 +35,6 @@ const blobSchema = z.strictObject({
 /** A wrapped key as it is written to a file: JSON without any secret in clear. */
 export type NestedBlob = z.infer<typeof blobSchema>
 
-/** A KEK and the token it lives on. */
-export interface KekOnToken {
-  readonly token: Token
-  readonly key: Key
-}
-
-async function reference({ token, key }: KekOnToken): Promise<z.infer<typeof kekReference>> {
-  const { method, value } = await key.kcv()
-  return { label: key.label, id: key.id, tokenSerial: token.info.serial, kcv: { method, value } }
-}
-
 /** Wraps `key` (on the inner KEK's token). Throws Pkcs11Error when the token does not let it go. */
 export async function wrapNested(
   key: Key,
@@ -59,16 +43,15 @@ export async function wrapNested(
   outer: KekOnToken,
   planSha256: string,
 ): Promise<NestedBlob> {
-  const { method, value } = await key.kcv()
-  const aad = { planSha256, key: { label: key.label, id: key.id, role, kcv: { method, value } } }
+  const bound = await bindingOf(key, role, planSha256)
   const wrapped = await inner.token.wrapKwp(inner.key, key)
   try {
-    const box = await outer.token.sealGcm(outer.key, wrapped, utf8(canonicalJson(aad)))
+    const box = await outer.token.sealGcm(outer.key, wrapped, utf8(canonicalJson(bound)))
     return {
-      format: 'keyrite-nested-wrap/1',
-      bound: aad,
-      inner: { algorithm: 'A256KWP', kek: await reference(inner) },
-      outer: { algorithm: 'A256GCM', kek: await reference(outer) },
+      format: NESTED_FORMAT,
+      bound,
+      inner: { algorithm: 'A256KWP', kek: await referenceTo(inner) },
+      outer: { algorithm: 'A256GCM', kek: await referenceTo(outer) },
       iv: toBase64(box.iv),
       ciphertext: toBase64(box.ciphertext),
     }
@@ -78,27 +61,11 @@ export async function wrapNested(
 }
 
 /** The file form: canonical JSON and a newline. */
-export const formatNestedBlob = (blob: NestedBlob): string => `${canonicalJson(blob)}\n`
+export const formatNestedBlob = (blob: NestedBlob): string => formatWrap(blob)
 
 /** Strict inverse of {@link formatNestedBlob}; throws FormatError. */
-export function parseNestedBlob(text: string, where: string): NestedBlob {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    throw new FormatError('wrapped key is not JSON', { where })
-  }
-  const parsed = blobSchema.safeParse(json)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new FormatError('not a wrapped key file', {
-      where: issue ? `${where}: ${issue.path.join('.')}` : where,
-      expected: 'keyrite-nested-wrap/1',
-      ...(issue ? { got: issue.message } : {}),
-    })
-  }
-  return parsed.data
-}
+export const parseNestedBlob = (text: string, where: string): NestedBlob =>
+  parseWrap(blobSchema, NESTED_FORMAT, text, where)
 
 /**
  * Opens both layers and creates the key under `spec` on the inner KEK's token; compares its KCV with the
@@ -117,16 +84,7 @@ export async function unwrapNested(
   const wrapped = await outer.token.openGcm(outer.key, box, utf8(canonicalJson(blob.bound)))
   try {
     const key = await inner.token.unwrapKwp(inner.key, wrapped, spec)
-    const got: Kcv = await key.kcv()
-    const want = blob.bound.key.kcv
-    if (got.method !== want.method || got.value !== want.value) {
-      throw new TokenError('KEY_CHANGED', 'the unwrapped key is not the key that was wrapped', {
-        where: key.uri,
-        expected: `${want.method} ${want.value}`,
-        got: `${got.method} ${got.value}`,
-      })
-    }
-    return key
+    return await assertRestored(inner.token, key, spec, blob.bound.key.kcv)
   } finally {
     wipe(wrapped)
   }
