@@ -80,7 +80,8 @@ export function vectorOf(value: unknown, where: string, dimensions?: number): Fl
 }
 
 function metadataValue(value: unknown, where: string, nested: 'refuse' | 'json'): MetadataValue {
-  if (typeof value === 'string' || typeof value === 'boolean') return value
+  if (typeof value === 'boolean') return value
+  if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' && Number.isFinite(value)) return value
   if (typeof value === 'bigint' && Number.isSafeInteger(Number(value))) return Number(value)
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString()
@@ -91,10 +92,11 @@ function metadataValue(value: unknown, where: string, nested: 'refuse' | 'json')
     )
   }
   const size = typeof value === 'number' || typeof value === 'bigint'
+  const got = size ? 'a number too large to be exact' : kindOf(value)
   throw new FormatError('metadata have a value that cannot be kept', {
     where,
     expected: 'text, a finite number, true or false',
-    got: size ? 'a number too large to be exact' : kindOf(value),
+    got: typeof value === 'string' ? 'a lone surrogate' : got,
     hint: structured
       ? 'lists and objects can be kept as JSON text, or the field left out'
       : undefined,
