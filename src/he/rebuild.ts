@@ -1,7 +1,7 @@
 /** Stored records into new blocks: what sealing the tail, compaction and rotation have in common. */
 import { sealBlock } from './block-sealer.ts'
 import { throwIfEnded } from './deadline.ts'
-import { prepareItem } from './item.ts'
+import { type PreparedItem, prepareItem } from './item.ts'
 import type { CollectionKeys } from './keyring.ts'
 import type { Change, Committed, EmbeddingStore, Move, NewRecord } from './store.ts'
 import type { StoredRecord } from './types.ts'
@@ -28,24 +28,32 @@ export async function rebuilt(
   sealed: boolean,
 ): Promise<Change> {
   const sealer = await keys.sealer(epoch)
-  const rows: Int32Array[] = []
+  /** By id: writers with keys of different epochs may both have written it; the later one counts. */
+  const latest = new Map<string, { record: StoredRecord; item: PreparedItem }>()
+  const older: Uint8Array[] = []
+  for (const record of records) {
+    const item = prepareItem(keys.geometry, keys.info, await keys.open(record))
+    const other = latest.get(item.id)?.record
+    if (other !== undefined && other.version > record.version) {
+      older.push(record.token)
+      continue
+    }
+    if (other !== undefined) older.push(other.token)
+    latest.set(item.id, { record, item })
+  }
   const renewed: NewRecord[] = []
   const moves: Move[] = []
-  for (const [slot, record] of records.entries()) {
-    const current = isCurrent(record, epoch)
-    if (!sealed && current) continue
-    const opened = await keys.open(record)
-    const item = prepareItem(keys.geometry, keys.info, opened)
-    rows.push(item.integers)
+  for (const [slot, { record, item }] of [...latest.values()].entries()) {
     const { token, version } = record
-    if (current) moves.push({ token, version, block: 0, slot })
-    else {
+    if (!isCurrent(record, epoch)) {
       const place = sealed ? { place: { block: 0, slot } } : {}
       renewed.push({ ...sealer.record(item), ...place, instead: { token, version } })
-    }
+    } else if (sealed) moves.push({ token, version, block: 0, slot })
   }
+  const rows = [...latest.values()].map(({ item }) => item.integers)
   return {
     blocks: sealed ? [await sealBlock(sealer, rows)] : [],
+    delete: older,
     records: renewed,
     moves,
   }

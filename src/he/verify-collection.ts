@@ -53,7 +53,7 @@ export async function* verifyCollection(
           return 'the MAC does not fit: changed, or sealed as another block or in another collection'
         }
         const cipher = await keys.cipher(info.epoch)
-        return unpackBlock(keys.geometry, await cipher.decryptBlock(bytes), info.slots)
+        return unpackBlock(keys.geometry, await cipher.decryptBlock(bytes))
       }
       return undefined
     } catch (error) {
