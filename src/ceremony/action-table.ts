@@ -47,6 +47,8 @@ export interface ExpectedBox {
 /** One action. */
 export interface ActionSpec {
   readonly with: readonly ArgumentName[]
+  /** Those of `with` that may be left out; the plan's form of the key says when. */
+  readonly optional?: readonly ArgumentName[]
   /** Changes the state of a token. */
   readonly mutating: boolean
   /** Destroys something that cannot be had back. */
@@ -65,6 +67,8 @@ export interface ActionSpec {
   readonly title: string
   /** The sentence on paper. */
   readonly activity: string
+  /** The sentence when `outer` is left out. */
+  readonly activityUnderOne?: string
   readonly boxes: readonly ExpectedBox[]
   readonly standards: readonly string[]
   /** Classes of the entries the action leaves; of a check or a record: those of its one entry. */
@@ -169,12 +173,15 @@ const CHECKS = {
   'key.restore': {
     ...look,
     with: ['key', 'from', 'kek', 'outer'],
+    optional: ['outer'],
     login: ['kek', 'outer'],
     performers: ['administrator', 'custodian'],
     minutes: 3,
     title: 'Restore test: {from} gives back {key}',
     activity:
       'The host unwraps {from} with {outer} and {kek} into a session object and compares its check value with that of {key}. The object dies with the session.',
+    activityUnderOne:
+      'The host unwraps {from} with {kek} into a session object and compares its check value with that of {key}, and the MAC of the file. The object dies with the session.',
     boxes: [box('Check value', 'check-value'), tick('Equal to the key')],
     standards: ['CP-9(1)', 'SC-12(1)'],
     evidence: ['crypto-verified'],
@@ -272,7 +279,7 @@ const DEEDS = {
     minutes: 6,
     title: 'Zeroise {key}',
     activity:
-      'The key {key} is destroyed. The host then tries to find and use it in every way it knows: by id, by label, by its old handle, on a canary, and through every known wrapped copy. All attempts must fail.',
+      'The key {key} is destroyed. The host then tries to find and use it in every way it knows: by id, by label, by its old handle, on a canary, and through every wrapped copy that needs it to be opened. All attempts must fail. Copies of {key} that other keys still open are listed.',
     boxes: [
       box('Approved by', 'names'),
       box('Check value destroyed', 'check-value'),
@@ -284,10 +291,13 @@ const DEEDS = {
   'key.wrap': {
     ...change,
     with: ['key', 'kek', 'outer', 'output'],
+    optional: ['outer'],
     login: ['key', 'kek', 'outer'],
     title: 'Wrap {key} into {output}',
     activity:
       'The key {key} leaves its token wrapped twice: AES-KWP under {kek}, then AES-GCM under {outer} on the other token. Neither token alone can open {output}.',
+    activityUnderOne:
+      'The key {key} leaves its token wrapped once: AES-KWP under {kek}. The quorum of that token, or a service it let in, can open {output}; nobody else can.',
     boxes: [box('File', 'output.file'), box('Approved by', 'names')],
     standards: ['SC-12(1)', 'SC-12(2)', 'CP-9(8)'],
     evidence: ['crypto-verified', 'module-reported'],
@@ -295,10 +305,13 @@ const DEEDS = {
   'key.unwrap': {
     ...change,
     with: ['key', 'from', 'kek', 'outer'],
+    optional: ['outer'],
     login: ['key', 'kek', 'outer'],
     title: 'Unwrap {from} into {key}',
     activity:
       'The wrapped key {from} is opened with {outer}, then unwrapped with {kek} into {key} on its token. The host compares attributes and check value.',
+    activityUnderOne:
+      'The wrapped key {from} is unwrapped with {kek} into {key} on its token. The host compares attributes, check value and the MAC of the file.',
     boxes: [box('Approved by', 'names'), box('Check value', 'check-value')],
     standards: ['SC-12', 'SC-12(2)'],
     evidence: ['crypto-verified', 'module-reported'],
@@ -356,15 +369,20 @@ export type ActionName<Kind extends ActionKind = ActionKind> = {
   [K in Kind]: keyof (typeof ACTIONS)[K] & string
 }[Kind]
 
-/** Arguments of one action, all given. */
-export type ActionArguments<
-  Kind extends ActionKind,
-  Name extends ActionName<Kind>,
-> = (typeof ACTIONS)[Kind][Name & keyof (typeof ACTIONS)[Kind]] extends {
-  with: readonly (infer Argument extends string)[]
-}
-  ? { readonly [A in Argument]: string }
+type SpecOf<Kind extends ActionKind, Name extends ActionName<Kind>> = (typeof ACTIONS)[Kind][Name &
+  keyof (typeof ACTIONS)[Kind]]
+
+type OptionalOf<Spec> = Spec extends { optional: readonly (infer Argument extends string)[] }
+  ? Argument
   : never
+
+/** Arguments of one action, all given but those that may be left out. */
+export type ActionArguments<Kind extends ActionKind, Name extends ActionName<Kind>> =
+  SpecOf<Kind, Name> extends { with: readonly (infer Argument extends string)[] }
+    ? { readonly [A in Exclude<Argument, OptionalOf<SpecOf<Kind, Name>>>]: string } & {
+        readonly [A in OptionalOf<SpecOf<Kind, Name>>]?: string
+      }
+    : never
 
 /** The entry of an action, or undefined for a name the table does not have. */
 export function actionSpec(kind: ActionKind, name: string): ActionSpec | undefined {

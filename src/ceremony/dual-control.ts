@@ -34,12 +34,24 @@ function unchangedTokens(journal: Pick<Journal, 'of'>): string[] {
   return [...new Set(left.map(({ token }) => token))]
 }
 
+/** What opens the copies that were made, by their number of layers. */
+function wrappedCopies(journal: Pick<Journal, 'of'>): string[] {
+  const results = new Set(journal.of('result').map(({ intent }) => intent))
+  const wraps = journal.of('intent').filter(({ op, seq }) => op === 'key.wrap' && results.has(seq))
+  const nested = wraps.filter(({ args }) => Object.hasOwn(args as object, 'outer'))
+  return [
+    ...(nested.length > 0 ? ['wrapped copies need the KEKs of two tokens'] : []),
+    ...(nested.length < wraps.length
+      ? ['copies of embedding seeds need the KEK of one token, and so its split PIN']
+      : []),
+  ]
+}
+
 /** Read from the transcript alone, so that a verifier reaches the same words. */
 export function dualControlLevel(journal: Pick<Journal, 'of'>): Level {
   const logins = journal.of('record').filter(({ name }) => name === 'quorum.login')
   const initialised = journal.of('result').filter(({ op }) => op === 'C_InitPIN')
   const negative = journal.of('check').some(({ name }) => name === 'quorum.negative')
-  const wrapped = journal.of('result').some(({ op }) => op === 'key.wrap')
   const kept = unchangedTokens(journal)
   const session =
     'Once the quorum has logged in, this host holds the PIN and the session: every call in it is ' +
@@ -60,9 +72,7 @@ export function dualControlLevel(journal: Pick<Journal, 'of'>): Level {
       ? 'split PIN, shown: the token refused one custodian alone'
       : 'split PIN: one custodian alone does not have it',
     evidence: negative ? 'hsm-enforced' : 'crypto-verified',
-    atRest: wrapped
-      ? 'wrapped copies need the KEKs of two tokens; keys on a token need its split PIN'
-      : 'keys on a token need its split PIN',
+    atRest: [...wrappedCopies(journal), 'keys on a token need its split PIN'].join('; '),
     session,
   }
 }

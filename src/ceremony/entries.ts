@@ -94,7 +94,8 @@ const ledgerSchema = z.strictObject({
       output: z.string(),
       sha256,
       kek: z.string(),
-      outer: z.string(),
+      /** Left out: wrapped once. */
+      outer: z.string().optional(),
     }),
   ),
   /** Verifier key (C2SP vkey) of the log-signer, by token. */

@@ -1,4 +1,5 @@
 /** Rules on keys: made, wrapped, locked, restored, recorded, zeroised, and in the declared state at the end. */
+import { epochOf } from '../lifecycle/index.ts'
 import { type LintContext, at, keysOf } from './lint-context.ts'
 import type { PlanKey } from './plan.ts'
 import { type KeyModel, type ModelStep, type RoomModel, tokenOf, walk } from './room-model.ts'
@@ -32,25 +33,45 @@ function form(context: LintContext, { act, args, index }: ModelStep, room: RoomM
   const name = args.key ?? ''
   const key = room.keys.get(name)
   if (key === undefined) return
-  const nested = plan.keys[name]?.distribute === 'nested'
-  if (act === 'do key.wrap' && !nested) {
+  const leaves = plan.keys[name]?.distribute !== undefined
+  if (act === 'do key.wrap' && !leaves) {
     const hint = 'declare `distribute: nested` for it'
     report('KEY-FORM-4', at(index), `key ${name} cannot leave its token`, hint)
   } else if (act === 'do key.wrap' && key.state === 'locked') {
     report('KEY-FORM-3', at(index), `key ${name} is locked already`, 'wrap it before key.lock')
   }
   if (act === 'do key.lock' && key.state === 'locked') {
-    const hint = nested ? 'lock it once' : 'delete the step'
+    const hint = leaves ? 'lock it once' : 'delete the step'
     report('KEY-FORM-5', at(index), `key ${name} is in its final form already`, hint)
   }
 }
 
 const COMPLEMENT: Record<'kek' | 'outer', PlanKey['role']> = { kek: 'kek', outer: 'kek-outer' }
 
-/** KEY-WRAP-1, -2, -3: the two layers. */
-function layers({ plan, report }: LintContext, { args, index }: ModelStep): void {
+/** KEY-WRAP-4: how many layers. */
+function layerCount({ plan, report }: LintContext, { args, index }: ModelStep): void {
+  const { key: name = '', outer } = args
+  const key = plan.keys[name]
+  if (key === undefined) return
+  const { role, distribute } = key
+  const seed = role === 'embedding-seed'
+  if (outer !== undefined && distribute === 'single' && seed) {
+    const hint = 'delete outer, or declare `distribute: nested`'
+    report('KEY-WRAP-4', at(index, 'with', 'outer'), `key ${name} is to be wrapped once`, hint)
+  }
+  if (outer === undefined && (!seed || distribute === 'nested')) {
+    const hint = 'name the kek-outer of another token as outer'
+    report('KEY-WRAP-4', at(index, 'with'), `key ${name} is to be wrapped twice`, hint)
+  }
+}
+
+/** KEY-WRAP-1 to -4: the layers. */
+function layers(context: LintContext, model: ModelStep): void {
+  const { plan, report } = context
+  const { args, index } = model
   const { kek, outer, key } = args
-  if (kek === undefined || outer === undefined || key === undefined) return
+  if (kek === undefined || key === undefined) return
+  layerCount(context, model)
   for (const field of ['kek', 'outer'] as const) {
     const declared = plan.keys[args[field] ?? '']
     if (declared === undefined || declared.role === COMPLEMENT[field]) continue
@@ -61,10 +82,10 @@ function layers({ plan, report }: LintContext, { args, index }: ModelStep): void
       `${field} must be a key of role ${COMPLEMENT[field]}`,
     )
   }
-  const [inner, outside, home] = [kek, outer, key].map((name) => tokenOf(plan, 'key', name))
+  const [inner, outside, home] = [kek, outer ?? '', key].map((name) => tokenOf(plan, 'key', name))
   if (inner !== undefined && inner === outside) {
     const hint = 'use a kek-outer key on another token'
-    report('KEY-WRAP-1', at(index), `${kek} and ${outer} are both on token ${inner}`, hint)
+    report('KEY-WRAP-1', at(index), `${kek} and ${outer ?? ''} are both on token ${inner}`, hint)
   }
   if (inner !== undefined && home !== undefined && inner !== home) {
     const hint = `use a kek on token ${home}`
@@ -106,6 +127,23 @@ function zeroise(
   }
 }
 
+/** KEY-ROLE-3, KEY-FORM-7, -8: embedding seeds, and what is for them alone. */
+function seeds({ report }: LintContext, name: string, key: PlanKey): void {
+  const seed = key.role === 'embedding-seed'
+  if (key.distribute === 'single' && !seed) {
+    const hint = 'declare `distribute: nested`'
+    report('KEY-FORM-7', ['keys', name, 'distribute'], `key ${name} is no embedding seed`, hint)
+  }
+  if (!seed) return
+  if (!key.existing && key.distribute === undefined) {
+    const hint = 'declare `distribute: single` or `distribute: nested`'
+    report('KEY-FORM-8', ['keys', name], `seed ${name} would never leave its token`, hint)
+  }
+  if (epochOf(name) !== undefined) return
+  const hint = 'name it like embeddings-epoch-1'
+  report('KEY-ROLE-3', ['keys', name], `the name ${name} says no epoch`, hint)
+}
+
 /** KEY-ROLE-1, -2, KEY-FORM-6: declarations. */
 function declarations(context: LintContext): void {
   const { policy, report } = context
@@ -126,7 +164,8 @@ function declarations(context: LintContext): void {
       const message = `policy ${policy.policy} does not allow ${value}`
       report('KEY-ROLE-2', ['keys', name, field], message, hint)
     }
-    if (key.existing && key.distribute === 'nested') {
+    seeds(context, name, key)
+    if (key.existing && key.distribute !== undefined) {
       const hint = 'delete one of existing and distribute'
       report('KEY-FORM-6', ['keys', name, 'distribute'], `existing key ${name} is locked`, hint)
     }
@@ -151,9 +190,9 @@ function endOfKey(context: LintContext, name: string, declared: PlanKey, room: R
     const hint = 'put `do: key.zeroise` at the end, or declare `end: present`'
     report('KEY-LIFE-5', [...path, 'end'], `key ${name} is never zeroised`, hint)
   }
-  if (declared.distribute === 'nested' && !declared.existing && key.state !== 'none') {
+  if (declared.distribute !== undefined && !declared.existing && key.state !== 'none') {
     if (!key.wrapped) {
-      const hint = 'wrap it, or delete `distribute: nested`'
+      const hint = 'wrap it, or delete `distribute`'
       report('KEY-FORM-1', [...path, 'distribute'], `key ${name} is never wrapped`, hint)
     }
     if (key.state === 'birth') {
@@ -183,8 +222,13 @@ function endOfKey(context: LintContext, name: string, declared: PlanKey, room: R
     const hint = `put \`record: token.inventory\` with { token: ${declared.token} } after it`
     report('KEY-ZERO-3', at(key.zeroised), `the absence of ${name} is not recorded`, hint)
   }
+  // The files of a seed made here are what the ceremony is for.
+  if (declared.role === 'embedding-seed' && !declared.existing) return
   const wrappingKeyGone = Object.entries(plan.keys).some(
-    ([kek, { role }]) => role !== 'fpe' && kek !== name && room.keys.get(kek)?.state === 'gone',
+    ([kek, { role }]) =>
+      (role === 'kek' || role === 'kek-outer') &&
+      kek !== name &&
+      room.keys.get(kek)?.state === 'gone',
   )
   if ((declared.copies?.length ?? 0) > 0 && !wrappingKeyGone) {
     const hint = 'zeroise their kek in this plan, or accept the residual'
@@ -200,7 +244,7 @@ function copies({ policy, report }: LintContext, room: RoomModel): void {
         'KEY-BACKUP-1',
         at(step),
         `${output} is never restored`,
-        `put \`check: key.restore\` with { key: ${key}, from: ${output}, kek: ${kek}, outer: ${outer} } after it`,
+        `put \`check: key.restore\` with { key: ${key}, from: ${output}, kek: ${kek}${outer === undefined ? '' : `, outer: ${outer}`} } after it`,
       )
     }
     if (room.digests.has(output)) continue

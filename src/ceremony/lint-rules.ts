@@ -190,11 +190,11 @@ export const RULES = {
     'The declared end state is what the verifier checks.',
   ),
   'KEY-FORM-1': error(
-    'A key with `distribute: nested` is wrapped.',
+    'A key with `distribute` is wrapped.',
     'It would be extractable for nothing.',
   ),
   'KEY-FORM-2': error(
-    'A key with `distribute: nested` is locked or zeroised before the end.',
+    'A key with `distribute` is locked or zeroised before the end.',
     'Its extractable form must not outlive the ceremony.',
   ),
   'KEY-FORM-3': error(
@@ -202,7 +202,7 @@ export const RULES = {
     'A locked key cannot leave its token.',
   ),
   'KEY-FORM-4': error(
-    'Only a key with `distribute: nested` is wrapped.',
+    'Only a key with `distribute` is wrapped.',
     'All other keys are born unable to leave.',
   ),
   'KEY-FORM-5': error(
@@ -210,8 +210,16 @@ export const RULES = {
     'All other keys are born locked.',
   ),
   'KEY-FORM-6': error(
-    'An existing key is not declared `distribute: nested`.',
+    'An existing key is not declared `distribute`.',
     'The ceremony that made it has locked it.',
+  ),
+  'KEY-FORM-7': error(
+    'Only an `embedding-seed` is declared `distribute: single`.',
+    'One token opens the file; a seed must open where its service runs, other keys need not.',
+  ),
+  'KEY-FORM-8': error(
+    'An `embedding-seed` that is made is declared `distribute`.',
+    'Services open it from a file; on its token alone it serves nobody.',
   ),
   'KEY-WRAP-1': error(
     'The two wrapping keys are on different tokens.',
@@ -225,9 +233,17 @@ export const RULES = {
     'The inner wrapping key is on the token of the wrapped key.',
     'C_WrapKey works inside one token.',
   ),
+  'KEY-WRAP-4': error(
+    '`outer` is named, unless the key is an `embedding-seed` with `distribute: single`.',
+    'The declaration says how many tokens open the file; the steps must do the same.',
+  ),
   'KEY-ROLE-1': error(
     'A key’s algorithm fits its role.',
     'log-signer keys sign (Ed25519, P-256); all others are AES-256.',
+  ),
+  'KEY-ROLE-3': error(
+    'The name of an `embedding-seed` ends in `-epoch-` and a number.',
+    'The name goes into the seed, so that no file passes as one of another epoch.',
   ),
   'KEY-ROLE-2': error(
     'Roles and algorithms are allowed by the policy.',

@@ -30,7 +30,7 @@ const prose = (max: number): z.ZodString =>
   z.string().trim().min(1, 'must not be empty').max(max, `at most ${max} characters`)
 
 export const role = z.enum(['administrator', 'custodian', 'security-officer', 'witness'])
-export const keyRole = z.enum(['fpe', 'kek', 'kek-outer', 'log-signer'])
+export const keyRole = z.enum(['fpe', 'kek', 'kek-outer', 'embedding-seed', 'log-signer'])
 export const keyAlgorithm = z.enum(['AES-256', 'Ed25519', 'P-256'])
 const previousRoot = z.union(
   [
@@ -51,8 +51,8 @@ const key = z.strictObject({
   end: z.enum(['present', 'absent']).default('present'),
   /** Made by an earlier ceremony. */
   existing: z.boolean().default(false),
-  /** `nested`: born extractable, wrapped twice, then locked. */
-  distribute: z.literal('nested').optional(),
+  /** Born extractable, wrapped (`nested`: twice, `single`: once), then locked or zeroised. */
+  distribute: z.enum(['nested', 'single']).optional(),
   /** For a key that ends absent: every artefact that holds a wrapped copy of it. */
   copies: z.array(name).optional(),
 })
@@ -83,11 +83,12 @@ const readAloud = z.enum(['nato', 'pgp-words'])
 /** The schema of one action's step. A lone `token` argument may be left out in a plan with one token. */
 function actionStep(kind: ActionKind, action: string, spec: ActionSpec): z.ZodType {
   const names: readonly ArgumentName[] = spec.with
+  const optional = new Set<ArgumentName>(['token', ...(spec.optional ?? [])])
   const fields = Object.fromEntries(
-    names.map((field) => [field, field === 'token' ? name.optional() : name]),
+    names.map((field) => [field, optional.has(field) ? name.optional() : name]),
   )
   const args = z.strictObject(fields)
-  const mayBeLeftOut = names.every((field) => field === 'token')
+  const mayBeLeftOut = names.every((field) => optional.has(field))
   return z.strictObject({
     [kind]: z.literal(action),
     ...(names.length === 0 ? {} : { with: mayBeLeftOut ? args.optional() : args }),

@@ -40,11 +40,11 @@ export type PlanRoles = {
 /** A key and the state it is declared to be in when the ceremony ends. Its name is its CKA_LABEL. */
 export type PlanKey = {
   readonly token: string
-  readonly role: 'fpe' | 'kek' | 'kek-outer' | 'log-signer'
+  readonly role: 'fpe' | 'kek' | 'kek-outer' | 'embedding-seed' | 'log-signer'
   readonly algorithm: 'AES-256' | 'Ed25519' | 'P-256'
   readonly end: 'present' | 'absent'
   readonly existing: boolean
-  readonly distribute?: 'nested'
+  readonly distribute?: 'nested' | 'single'
   readonly copies?: readonly string[]
 }
 

@@ -52,7 +52,7 @@ export const DEFAULT_POLICY: Policy = {
   requireRestoreTest: true,
   requireNegativeControl: true,
   requirePrevious: true,
-  allowedRoles: ['fpe', 'kek', 'kek-outer', 'log-signer'],
+  allowedRoles: ['fpe', 'kek', 'kek-outer', 'embedding-seed', 'log-signer'],
   allowedAlgorithms: ['AES-256', 'Ed25519', 'P-256'],
 }
 

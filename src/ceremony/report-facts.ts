@@ -2,7 +2,7 @@
 import type { EvidenceClass } from '../types.ts'
 import type { Ledger } from './entries.ts'
 import { type Transcript, entriesOf } from './verify-context.ts'
-import { isUseless } from './verify-keys.ts'
+import { isUseless, keksOf } from './verify-keys.ts'
 
 /** A person and what they did. */
 export interface PersonFact {
@@ -115,7 +115,7 @@ export const copyFacts = ({ ledger }: Transcript): CopyFact[] =>
     key: copy.key,
     output: copy.output,
     sha256: copy.sha256,
-    keks: [copy.kek, copy.outer],
+    keks: keksOf(copy),
     useless: isUseless(ledger, copy),
   }))
 

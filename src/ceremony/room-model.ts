@@ -11,7 +11,7 @@ export interface ModelCopy {
   readonly key: string
   readonly output: string
   readonly kek: string
-  readonly outer: string
+  readonly outer: string | undefined
   /** Index of the step that made it. */
   readonly step: number
   restored: boolean
@@ -171,8 +171,8 @@ function apply(plan: Plan, room: RoomModel, { step, index, act, args }: ModelSte
     'do quorum.logout': () => token && (token.open = false),
     'do quorum.resplit': () => token && (token.dueResplit = undefined),
     'do key.generate': () => {
-      const nested = plan.keys[args.key ?? '']?.distribute === 'nested'
-      makeKey(room, plan, args.key ?? '', index, nested ? 'birth' : 'locked')
+      const leaves = plan.keys[args.key ?? '']?.distribute !== undefined
+      makeKey(room, plan, args.key ?? '', index, leaves ? 'birth' : 'locked')
     },
     'do key.unwrap': () => makeKey(room, plan, args.key ?? '', index, 'locked'),
     'do key.lock': () => key && (key.state = 'locked'),
@@ -181,7 +181,7 @@ function apply(plan: Plan, room: RoomModel, { step, index, act, args }: ModelSte
     },
     'do key.wrap': () => {
       if (key !== undefined) key.wrapped = true
-      const { key: of = '', output = '', kek = '', outer = '' } = args
+      const { key: of = '', output = '', kek = '', outer } = args
       room.copies.push({ key: of, output, kek, outer, step: index, restored: false })
     },
     'record key.kcv': () => key && (key.kcvRecorded = true),

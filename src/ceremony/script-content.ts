@@ -125,7 +125,7 @@ const peopleBox = (site: Site, role: Role, verb: string): ScriptBox => {
 }
 
 const keyForm = (name: string, key: PlanKey): string =>
-  `${name}: ${key.algorithm}, ${key.role}${key.distribute === 'nested' ? ', to be wrapped' : ''}`
+  `${name}: ${key.algorithm}, ${key.role}${key.distribute === undefined ? '' : ', to be wrapped'}`
 
 /** Value of a box that is known beforehand; undefined prints a blank. */
 function knownValue(site: Site, value: ExpectedBox['value'], args: Arguments): string | undefined {
@@ -234,7 +234,9 @@ function rowOf(site: Site, step: Step): Row {
   const spec = actionSpec(step.kind, step.action)
   if (spec === undefined) return { activity: [], who: '', boxes: [] }
   const boxes = boxesOf(site, spec, step.with)
-  const activity = [fill(spec.activity, step.with)]
+  const underOne = spec.optional?.includes('outer') === true && !('outer' in step.with)
+  const sentence = underOne ? (spec.activityUnderOne ?? spec.activity) : spec.activity
+  const activity = [fill(sentence, step.with)]
   if (step.kind === 'record' && step.readAloud !== undefined) {
     activity.push(READ_ALOUD[step.readAloud])
     boxes.push({ kind: 'tick', label: 'Heard and seen the same' })

@@ -67,7 +67,8 @@ function applyCopy(ledger: Ledger, { args }: Intent, data: unknown): void {
   const sha256 = text(data, 'sha256')
   if (ledger.copies.some((copy) => copy.sha256 === sha256)) return
   const [key, output] = [text(args, 'key'), text(args, 'file')]
-  ledger.copies.push({ key, output, sha256, kek: text(args, 'kek'), outer: text(args, 'outer') })
+  const [kek, outer] = [text(args, 'kek'), text(args, 'outer')]
+  ledger.copies.push({ key, output, sha256, kek, ...(outer === '' ? {} : { outer }) })
 }
 
 /** Brings `ledger` up to every result on record, and marks PIN changes whose result is not known. */

@@ -156,17 +156,12 @@ export async function checkCopies(transcript: Transcript): Promise<Answer> {
       .map(({ seq }) => digestIn(resultsByIntent(transcript).get(seq)?.data)),
   )
   const planned = new Set(Object.values(plan.outputs).map(({ file }) => file))
-  for (const { output, sha256: digest, key, kek, outer } of made) {
+  for (const copy of made) {
+    const { output, sha256: digest, key } = copy
     if (!recorded.has(digest)) refute(`no entry made the wrapped copy ${output}`, { got: digest })
     if (ledger.keys[key] === undefined)
       refute(`${output} is a copy of an unknown key`, { got: key })
-    const homes = [kek, outer].map((name) => ledger.keys[name]?.token)
-    if (homes.includes(undefined) || homes[0] === homes[1]) {
-      refute(`wrapped copy ${output} does not need two tokens`, {
-        expected: `${kek} and ${outer} on different tokens`,
-        got: homes.map((token) => token ?? 'unknown').join(', '),
-      })
-    }
+    checkLayers(ledger, copy)
     const path = `${BUNDLE.artefacts}/${output}`
     const found = bundle.has(path) ? toHex(sha256(await bundle.read(path))) : 'no such file'
     if (found !== digest) {
@@ -194,6 +189,32 @@ const isPlanned = (path: string, planned: ReadonlySet<string>): boolean =>
 const digestIn = (data: unknown): string =>
   typeof data === 'object' && data !== null && 'sha256' in data ? String(data.sha256) : ''
 
+/** Two KEKs on two tokens; of an embedding seed one KEK is enough. */
+function checkLayers(ledger: Ledger, copy: Copy): void {
+  const { output, kek, key, outer } = copy
+  const homes = keksOf(copy).map((name) => ledger.keys[name]?.token)
+  const got = homes.map((token) => token ?? 'unknown').join(', ')
+  if (outer === undefined) {
+    if (ledger.keys[key]?.role === 'embedding-seed' && homes[0] !== undefined) return
+    refute(`wrapped copy ${output} is under one key`, {
+      expected: 'two keys on different tokens, or one key and a copy of an embedding-seed',
+      got: `${kek} on ${got}, ${ledger.keys[key]?.role ?? 'unknown role'}`,
+    })
+  }
+  if (homes.includes(undefined) || homes[0] === homes[1]) {
+    refute(`wrapped copy ${output} does not need two tokens`, {
+      expected: `${kek} and ${outer} on different tokens`,
+      got,
+    })
+  }
+}
+
+type Copy = Ledger['copies'][number]
+
+/** The keys that open a copy, the inner one first. */
+export const keksOf = ({ kek, outer }: Copy): readonly string[] =>
+  outer === undefined ? [kek] : [kek, outer]
+
 /** A copy is useless once one of the keys that open it is destroyed. */
-export const isUseless = (ledger: Ledger, { kek, outer }: Ledger['copies'][number]): boolean =>
-  [kek, outer].some((name) => ledger.keys[name]?.state === 'destroyed')
+export const isUseless = (ledger: Ledger, copy: Copy): boolean =>
+  keksOf(copy).some((name) => ledger.keys[name]?.state === 'destroyed')

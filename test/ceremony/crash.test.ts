@@ -39,6 +39,7 @@ const CASES: readonly [plan: string, op: string][] = [
   ['generate-fpe-key', 'C_SetPIN'],
   ['wrap-for-distribution', 'key.wrap'],
   ['wrap-for-distribution', 'C_CopyObject'],
+  ['generate-embedding-key', 'key.wrap'],
   ['zeroise-distributed-key', 'C_DestroyObject'],
 ]
 
@@ -150,6 +151,7 @@ const ABORTED: readonly [op: string, point: WriteAheadPoint][] = [
 const ENDS: readonly [plan: string, action: string][] = [
   ['generate-fpe-key', 'quorum.resplit'],
   ['wrap-for-distribution', 'key.lock'],
+  ['generate-embedding-key', 'key.zeroise'],
   ['zeroise-distributed-key', 'key.zeroise'],
 ]
 

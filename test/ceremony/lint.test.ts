@@ -10,7 +10,7 @@ import { DEFAULT_POLICY } from '../../src/ceremony/policy.ts'
 import { walk } from '../../src/ceremony/room-model.ts'
 import { PLANS, type PlanName, edit, planText, shippedBinding, shippedPlan } from './plan-files.ts'
 
-type Edit = readonly [from: string, to: string]
+type Edit = readonly [from: string, to: string, all?: boolean]
 
 interface Case {
   readonly rule: RuleId
@@ -27,6 +27,13 @@ interface Case {
 
 const LOGIN_CUSTODY = '  - do: quorum.login\n    with: { token: custody }\n'
 const RESPLIT_VAULT = '  - do: quorum.resplit\n    with: { token: vault }\n'
+const SEED = '    with: { key: embeddings-epoch-1 }\n'
+const SEED_WRAP =
+  '  - id: wrap-embeddings-epoch-1\n    do: key.wrap\n    with: { key: embeddings-epoch-1, kek: kek, output: wrapped-embeddings-epoch-1 }\n'
+const SEED_RESTORE =
+  '  - check: key.restore\n    with: { key: embeddings-epoch-1, from: wrapped-embeddings-epoch-1, kek: kek }\n'
+const SEED_DIGEST =
+  '  - record: output.digest\n    with: { output: wrapped-embeddings-epoch-1 }\n    read-aloud: pgp-words\n'
 const production = { binding: { ...shippedBinding().binding, mode: 'production' as const } }
 const policy = (change: object): LintOptions => ({ policy: { ...DEFAULT_POLICY, ...change } })
 
@@ -705,6 +712,84 @@ const CASES: readonly Case[] = [
     line: 'distribute: nested',
   },
   {
+    rule: 'KEY-FORM-7',
+    what: 'another key than a seed under one KEK',
+    plan: 'wrap-for-distribution',
+    edits: [['distribute: nested', 'distribute: single']],
+    line: 'distribute: single',
+  },
+  {
+    rule: 'KEY-FORM-8',
+    what: 'a seed that stays on its token',
+    plan: 'generate-embedding-key',
+    edits: [
+      ['    distribute: single\n    end: absent\n    copies: [wrapped-embeddings-epoch-1]\n', ''],
+      ['outputs:\n  wrapped-embeddings-epoch-1: { file: wrapped/embeddings-epoch-1.json }\n', ''],
+      [SEED_WRAP + SEED_RESTORE + SEED_DIGEST, ''],
+      ['  - id: zeroise-embeddings-epoch-1\n    do: key.zeroise\n' + SEED, ''],
+      ['  kek: { token: vault, role: kek, algorithm: AES-256, existing: true }\n', ''],
+    ],
+    line: '    token: vault\n    role: embedding-seed',
+  },
+  {
+    rule: 'KEY-WRAP-4',
+    what: 'another key than a seed wrapped once',
+    plan: 'wrap-for-distribution',
+    edits: [
+      [
+        'do: key.wrap\n    with: { key: fpe-partner, kek: kek, outer: kek-outer, output',
+        'do: key.wrap\n    with: { key: fpe-partner, kek: kek, output',
+      ],
+    ],
+    line: '{ key: fpe-partner, kek: kek, output',
+    also: ['KEY-BACKUP-1'],
+  },
+  {
+    rule: 'KEY-WRAP-4',
+    what: 'a nested seed wrapped once',
+    plan: 'generate-embedding-key',
+    edits: [['distribute: single', 'distribute: nested']],
+    line: 'with: { key: embeddings-epoch-1, kek: kek, output',
+    also: ['KEY-WRAP-4'],
+  },
+  {
+    rule: 'KEY-WRAP-4',
+    what: 'a single seed wrapped twice',
+    plan: 'generate-embedding-key',
+    edits: [
+      ['kek: kek, output', 'kek: kek, outer: kek-outer, output'],
+      ['tokens: [vault]', 'tokens: [vault, custody]\nlog: vault'],
+      [
+        '  embeddings-epoch-1:\n',
+        '  kek-outer: { token: custody, role: kek-outer, algorithm: AES-256, existing: true }\n  embeddings-epoch-1:\n',
+      ],
+      ...['check: quorum.negative', 'do: quorum.login', 'check: token.enforcement'].map(
+        (step): Edit => [`  - ${step}\n`, `  - ${step}\n    with: { token: vault }\n`],
+      ),
+      ['  - do: quorum.resplit\n', `  - do: quorum.resplit\n    with: { token: vault }\n`],
+      ['  - check: token.identity\n', '  - check: token.identity\n    with: { token: vault }\n'],
+      ['  - check: token.inventory\n', '  - check: token.inventory\n    with: { token: vault }\n'],
+      [
+        '  - record: token.inventory\n  - id: zeroise',
+        '  - record: token.inventory\n    with: { token: vault }\n  - id: zeroise',
+      ],
+      [
+        '  - record: token.inventory\n\n',
+        '  - record: token.inventory\n    with: { token: vault }\n',
+      ],
+    ],
+    line: 'with: { key: embeddings-epoch-1, kek: kek, outer: kek-outer, output',
+    also: ['KEY-BACKUP-1', 'PLAN-LOGIN-1'],
+  },
+  {
+    rule: 'KEY-WRAP-2',
+    what: 'one layer, by a key that decrypts',
+    plan: 'generate-embedding-key',
+    edits: [['kek: { token: vault, role: kek,', 'kek: { token: vault, role: kek-outer,']],
+    line: 'with: { key: embeddings-epoch-1, kek: kek, output',
+    also: ['KEY-WRAP-2'],
+  },
+  {
     rule: 'KEY-WRAP-1',
     what: 'both wrapping keys on one token',
     plan: 'wrap-for-distribution',
@@ -770,6 +855,49 @@ const CASES: readonly Case[] = [
     edits: [],
     options: policy({ allowedAlgorithms: ['AES-256', 'P-256'] }),
     line: 'algorithm: Ed25519',
+  },
+  {
+    rule: 'KEY-ROLE-3',
+    what: 'a seed without an epoch',
+    plan: 'generate-embedding-key',
+    edits: [['embeddings-epoch-1', 'embeddings', true]],
+    line: '    token: vault\n    role: embedding-seed',
+  },
+  {
+    rule: 'KEY-BACKUP-1',
+    what: 'no restore test of a seed',
+    plan: 'generate-embedding-key',
+    edits: [[SEED_RESTORE, '']],
+    line: '- id: wrap-embeddings-epoch-1',
+  },
+  {
+    rule: 'KEY-FORM-2',
+    what: 'a seed that stays extractable',
+    plan: 'generate-embedding-key',
+    edits: [
+      ['    end: absent\n    copies: [wrapped-embeddings-epoch-1]\n', ''],
+      ['  - id: zeroise-embeddings-epoch-1\n    do: key.zeroise\n' + SEED, ''],
+    ],
+    line: '- id: generate-embeddings-epoch-1',
+  },
+  {
+    rule: 'KEY-ZERO-1',
+    what: 'the file of a seed is not listed',
+    plan: 'generate-embedding-key',
+    edits: [['copies: [wrapped-embeddings-epoch-1]', 'copies: []']],
+    line: 'copies: []',
+  },
+  {
+    rule: 'KEY-ZERO-4',
+    what: 'the file of an earlier seed can still be opened',
+    plan: 'zeroise-key',
+    edits: [
+      ['fpe-pan', 'old-epoch-1', true],
+      ['role: fpe', 'role: embedding-seed'],
+      ['copies: []', 'copies: [old-copy]'],
+      ['steps:', 'inputs:\n  old-copy: { from: previous }\nsteps:'],
+    ],
+    line: 'copies: [old-copy]',
   },
   {
     rule: 'KEY-BACKUP-1',
@@ -888,7 +1016,7 @@ describe('a rule', () => {
   it.each(CASES)(
     '$rule: $what',
     ({ rule, plan: name, edits, line, also = [], options, severity }) => {
-      const text = edits.reduce((changed, [from, to]) => edit(changed, from, to), planText(name))
+      const text = edits.reduce((now, [from, to, all]) => edit(now, from, to, all), planText(name))
       const { plan, source } = loadPlan(text, 'x.yaml')
       const findings = lint(plan, source, options)
       expect(findings.map((finding) => finding.rule).sort()).toEqual([rule, ...also].sort())

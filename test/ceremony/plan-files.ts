@@ -13,6 +13,7 @@ export const PLANS = [
   'generate-fpe-key',
   'wrap-for-distribution',
   'zeroise-key',
+  'generate-embedding-key',
 ] as const
 export type PlanName = (typeof PLANS)[number]
 

@@ -30,7 +30,7 @@ export async function generateKey(
   const { token } = await openToken(ceremony, tokenName, step.id)
   await refuseTaken(ceremony, token, name, step.id)
   const id = objectId(ceremony.identity.id, step.id)
-  const form = distribute === 'nested' ? 'birth' : 'locked'
+  const form = distribute === undefined ? 'locked' : 'birth'
   const spec: KeySpec = { role, label: name, id, form }
   const born = await ceremony.wal.mutate<Born>(
     {

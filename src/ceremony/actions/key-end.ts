@@ -7,9 +7,9 @@ import {
   type KekOnToken,
   ZEROISE_RESIDUALS,
   falsifyZeroise,
-  parseNestedBlob,
+  parseWrappedKey,
   plantCanary,
-  unwrapNested,
+  unwrapKeyBlob,
 } from '../../lifecycle/index.ts'
 import type { KeyRole } from '../../pkcs11/index.ts'
 import { pinDigits } from '../../quorum/index.ts'
@@ -20,7 +20,7 @@ import type { Ledger } from '../entries.ts'
 import { openToken } from '../login.ts'
 import type { ActionStep } from '../plan.ts'
 import { destroyById, findById, knownKey, ledgerKey } from './key-state.ts'
-import { nestedSource } from './key-transport.ts'
+import { wrappedSource } from './key-transport.ts'
 
 const DEAD_HANDLE: Falsification = {
   attempt: 'the old handle, from a fresh session',
@@ -35,7 +35,7 @@ async function presentedCopies(ceremony: Ceremony): Promise<Map<string, string>>
   const found = new Map<string, string>()
   const names = [...Object.keys(ceremony.plan.outputs), ...Object.keys(ceremony.plan.inputs)]
   for (const name of names) {
-    const text = await nestedSource(ceremony, name).catch(() => undefined)
+    const text = await wrappedSource(ceremony, name).catch(() => undefined)
     if (text !== undefined) found.set(toHex(sha256(utf8(text))), text)
   }
   return found
@@ -58,30 +58,30 @@ function unwrapAttempt(
   text: string,
   step: string,
 ): Attempt {
-  const blob = parseNestedBlob(text, copy.output)
+  const blob = parseWrappedKey(text, copy.output)
   return {
     attempt: `unwrap ${copy.output}, a copy of ${copy.key}`,
     use: async () => {
       // Looked for first: its token is open, the one of the other KEK need not be.
       await kekOf(ceremony, gone, step)
-      return unwrapNested(
-        blob,
-        await kekOf(ceremony, copy.kek, step),
-        await kekOf(ceremony, copy.outer, step),
-        {
-          role: blob.bound.key.role as KeyRole,
-          label: `${copy.key} zeroise probe`,
-          id: await ceremony.random.bytes(16),
-          onToken: false,
-        },
-      )
+      const { kek, outer } = copy
+      const keks = {
+        inner: await kekOf(ceremony, kek, step),
+        ...(outer === undefined ? {} : { outer: await kekOf(ceremony, outer, step) }),
+      }
+      return unwrapKeyBlob(blob, keks, {
+        role: blob.bound.key.role as KeyRole,
+        label: `${copy.key} zeroise probe`,
+        id: await ceremony.random.bytes(16),
+        onToken: false,
+      })
     },
   }
 }
 
 /** A copy opens nothing any more once one of its KEKs is destroyed. */
 const isDead = ({ ledger }: Ceremony, copy: Copy): boolean =>
-  [copy.kek, copy.outer].some((kek) => ledger.keys[kek]?.state === 'destroyed')
+  [copy.kek, copy.outer].some((kek) => kek !== undefined && ledger.keys[kek]?.state === 'destroyed')
 
 /** Destroys the key under approval, then tries to find and use it; records what stays recoverable. */
 export async function zeroiseKey(

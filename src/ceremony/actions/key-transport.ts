@@ -5,11 +5,10 @@ import { basename } from 'node:path'
 import { sha256, toHex, utf8 } from '../../bytes.ts'
 import { ConfigError, PolicyError, TokenError } from '../../errors.ts'
 import {
-  type KekOnToken,
-  formatNestedBlob,
-  parseNestedBlob,
-  unwrapNested,
-  wrapNested,
+  type WrappingKeks,
+  parseWrappedKey,
+  unwrapKeyBlob,
+  wrapKeyText,
 } from '../../lifecycle/index.ts'
 import type { KeySpec } from '../../pkcs11/index.ts'
 import type { JsonObject } from '../../types.ts'
@@ -32,16 +31,16 @@ import {
 
 async function keks(
   ceremony: Ceremony,
-  { id, with: { kek, outer } }: { id: string; with: { kek: string; outer: string } },
-): Promise<{ inner: KekOnToken; outer: KekOnToken }> {
+  { id, with: { kek, outer } }: { id: string; with: { kek: string; outer?: string } },
+): Promise<WrappingKeks> {
   return {
     inner: await ledgerKey(ceremony, kek, id),
-    outer: await ledgerKey(ceremony, outer, id),
+    ...(outer === undefined ? {} : { outer: await ledgerKey(ceremony, outer, id) }),
   }
 }
 
 /** Text of a wrapped key: an output of this ceremony, or an input the binding names. */
-export async function nestedSource(ceremony: Ceremony, from: string): Promise<string> {
+export async function wrappedSource(ceremony: Ceremony, from: string): Promise<string> {
   const output = ceremony.plan.outputs[from]
   if (output !== undefined) return readArtefact(ceremony.paths, output.file)
   const input = ceremony.binding.inputs?.[from]
@@ -59,32 +58,33 @@ export async function nestedSource(ceremony: Ceremony, from: string): Promise<st
   })
 }
 
-/** Nested wrap into an artefact of the bundle. */
+/** Wraps into an artefact of the bundle. */
 export async function wrapKey(
   ceremony: Ceremony,
   step: ActionStep<'do', 'key.wrap'>,
 ): Promise<void> {
   const { key: name, output, kek, outer } = step.with
+  const layer = outer === undefined ? {} : { outer }
   const file = ceremony.plan.outputs[output]?.file ?? output
   const { key } = await ledgerKey(ceremony, name, step.id)
   const pair = await keks(ceremony, step)
   const written = async (): Promise<{ sha256: string }> => {
     const text = await readArtefact(ceremony.paths, file)
-    parseNestedBlob(text, file)
+    parseWrappedKey(text, file)
     return { sha256: toHex(sha256(utf8(text))) }
   }
   const digest = await ceremony.wal.mutate<{ sha256: string }>(
     {
       step: step.id,
       op: 'key.wrap',
-      args: { key: name, kek, outer, output, file },
+      args: { key: name, kek, ...layer, output, file },
       ckaId: key.id,
       evidence: ['crypto-verified', 'module-reported'],
       call: async () => {
         const { role } = plannedKey(ceremony, name)
         const { planSha256 } = ceremony.identity
-        const blob = await wrapNested(key, role, pair.inner, pair.outer, planSha256)
-        await writeArtefact(ceremony.paths, file, utf8(formatNestedBlob(blob)))
+        const text = await wrapKeyText(key, role, pair, planSha256)
+        await writeArtefact(ceremony.paths, file, utf8(text))
         return written()
       },
       // Artefacts appear whole or not at all.
@@ -100,11 +100,11 @@ export async function wrapKey(
     stepApprover(ceremony, step),
   )
   if (!ceremony.ledger.copies.some((copy) => copy.sha256 === digest.sha256)) {
-    ceremony.ledger.copies.push({ key: name, output: file, sha256: digest.sha256, kek, outer })
+    ceremony.ledger.copies.push({ key: name, output: file, sha256: digest.sha256, kek, ...layer })
   }
 }
 
-/** Opens both layers into a locked key on the inner KEK's token. */
+/** Opens the file into a locked key on the inner KEK's token. */
 export async function unwrapKey(
   ceremony: Ceremony,
   step: ActionStep<'do', 'key.unwrap'>,
@@ -114,7 +114,7 @@ export async function unwrapKey(
   const { token } = await openToken(ceremony, tokenName, step.id)
   await refuseTaken(ceremony, token, name, step.id)
   const pair = await keks(ceremony, step)
-  const blob = parseNestedBlob(await nestedSource(ceremony, from), from)
+  const blob = parseWrappedKey(await wrappedSource(ceremony, from), from)
   const id = objectId(ceremony.identity.id, step.id)
   const spec: KeySpec = { role, label: name, id }
   const born = await ceremony.wal.mutate<Born>(
@@ -127,12 +127,12 @@ export async function unwrapKey(
         role,
         from,
         kek,
-        outer,
+        ...(outer === undefined ? {} : { outer }),
         kcv: blob.bound.key.kcv.value,
       },
       ckaId: toHex(id),
       evidence: ['crypto-verified', 'module-reported'],
-      call: async () => describe(await unwrapNested(blob, pair.inner, pair.outer, spec)),
+      call: async () => describe(await unwrapKeyBlob(blob, pair, spec)),
       inspect: () => inspectObject(token, spec),
     },
     stepApprover(ceremony, step),
@@ -147,8 +147,8 @@ export async function restoreTest(
 ): Promise<JsonObject> {
   const { key: name, from } = step.with
   const pair = await keks(ceremony, step)
-  const blob = parseNestedBlob(await nestedSource(ceremony, from), from)
-  const restored = await unwrapNested(blob, pair.inner, pair.outer, {
+  const blob = parseWrappedKey(await wrappedSource(ceremony, from), from)
+  const restored = await unwrapKeyBlob(blob, pair, {
     role: plannedKey(ceremony, name).role,
     label: `${name} restore test`,
     id: await ceremony.random.bytes(16),
