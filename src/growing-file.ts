@@ -108,11 +108,20 @@ export class Growing {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    await this.#writeAt(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  /** Writes over the first bytes, as many as were written there before. */
+  rewriteStart(bytes: Uint8Array): Promise<void> {
+    return this.#writeAt(bytes, 0)
+  }
+
+  async #writeAt(bytes: Uint8Array, start: number): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       const left = bytes.length - at
-      at += (await this.#file.write(bytes, at, left, this.#length + at)).bytesWritten
+      at += (await this.#file.write(bytes, at, left, start + at)).bytesWritten
     }
-    this.#length += bytes.length
   }
 
   sync(): Promise<void> {

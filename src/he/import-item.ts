@@ -110,11 +110,13 @@ const isObject = (value: unknown): value is Fields =>
   !ArrayBuffer.isView(value) &&
   !(value instanceof Date)
 
-/** The fields of a record with those of its object `metadata` beside them. */
-function spread(record: Fields, where: string): Fields {
-  const inner = record['metadata']
-  if (!isObject(inner)) return record
-  const outer = Object.fromEntries(Object.entries(record).filter(([name]) => name !== 'metadata'))
+/** The fields of a record that are metadata, with those of its object `metadata` beside them. */
+function spread(record: Fields, where: string, without: readonly string[]): Fields {
+  const rest = (skip: readonly string[]): Fields =>
+    Object.fromEntries(Object.entries(record).filter(([name]) => !skip.includes(name)))
+  const inner = Object.hasOwn(record, 'metadata') ? record['metadata'] : undefined
+  if (!isObject(inner)) return rest(without)
+  const outer = rest([...without, 'metadata'])
   for (const name of Object.keys(inner)) {
     if (!Object.hasOwn(outer, name)) continue
     throw new FormatError('a field is there twice', {
@@ -125,16 +127,19 @@ function spread(record: Fields, where: string): Fields {
   return { ...outer, ...inner }
 }
 
-/** Metadata of a record; fields that are null or missing are left out. @throws FormatError. */
+/**
+ * Metadata of a record; fields that are null or missing are left out.
+ * @param without - Fields of the record that are something else.
+ * @throws FormatError.
+ */
 export function metadataOf(
   record: Fields,
   where: string,
   { fields, nested = 'refuse' }: FieldMapping,
   without: readonly string[],
 ): Metadata | undefined {
-  const all = spread(record, where)
-  const names = fields ?? Object.keys(all).filter((name) => !without.includes(name))
-  const entries = names.flatMap((name) => {
+  const all = spread(record, where, without)
+  const entries = (fields ?? Object.keys(all)).flatMap((name) => {
     const value = Object.hasOwn(all, name) ? all[name] : undefined
     if (value === null || value === undefined) return []
     return [[name, metadataValue(value, `${where}, ${name}`, nested)] as const]
