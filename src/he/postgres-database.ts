@@ -1,0 +1,274 @@
+/**
+ * Connections to one PostgreSQL: a pool whose errors are typed, transactions, COPY and LISTEN. The
+ * libraries come as arguments; `postgres.ts` alone loads them.
+ */
+import { once } from 'node:events'
+
+import type { ClientBase, Pool, PoolClient, PoolConfig } from 'pg'
+import type { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+
+import { EmbeddingError } from '../errors.ts'
+import { type Field, decodeRows, encodeRows } from './postgres-copy.ts'
+import { isConnectionLost, postgresError } from './postgres-error.ts'
+
+/** The two optional peers. */
+export interface PostgresLibraries {
+  readonly Pool: new (config: PoolConfig) => Pool
+  readonly textParser: (oid: number) => (value: string) => unknown
+  readonly copyFrom: typeof copyFrom
+  readonly copyTo: typeof copyTo
+}
+
+/** A query with placeholders; prepared once per connection under its name. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+/** One connection, for as long as an action runs. */
+export interface Connection {
+  query<Row>(statement: Statement, values?: readonly unknown[]): Promise<readonly Row[]>
+  /** Several statements without placeholders. */
+  run(text: string): Promise<void>
+  /** @param statement - `COPY ... FROM STDIN (FORMAT binary)`. */
+  copyIn(statement: string, rows: Iterable<readonly Field[]>): Promise<void>
+  /** @param statement - `COPY (...) TO STDOUT (FORMAT binary)`. */
+  copyOut(statement: string): AsyncGenerator<Field[]>
+}
+
+/** Ends a LISTEN. */
+export interface Listener extends AsyncDisposable {
+  /** Fires when the connection is lost; listen again then. */
+  readonly lost: AbortSignal
+}
+
+/** See the file's comment. Every error is a KeyriteError; a lost connection is STORE_UNAVAILABLE. */
+export interface Database extends AsyncDisposable {
+  /** Quoted name of the schema. */
+  readonly schema: string
+  /** On a connection of its own; streams of the connection end with the action. */
+  use<T>(action: (connection: Connection) => Promise<T>): Promise<T>
+  /** As `use`, once more on a fresh connection when the first one was lost. For what only reads. */
+  read<T>(action: (connection: Connection) => Promise<T>): Promise<T>
+  /** Commits when the action is done; `committing` is called just before. */
+  write<T>(action: (connection: Connection) => Promise<T>, committing?: () => void): Promise<T>
+  /** One state of the database, however many statements look at it. */
+  snapshot<T>(action: (connection: Connection) => Promise<T>): Promise<T>
+  /** A connection stays open for it. Channel names are ours, never a caller's. */
+  listen(channel: string, onNotify: (payload: string) => void): Promise<Listener>
+}
+
+/** For {@link createDatabase}. */
+export interface DatabaseOptions {
+  readonly schema: string
+  readonly poolSize: number
+}
+
+const CONNECT_MS = 10_000
+const KEEPALIVE_MS = 10_000
+const INT8_OID = 20
+/** Lower-case, so that it is the same quoted and unquoted; at most 63 bytes. */
+const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/
+const CHANNEL = /^[a-z_][a-z0-9_]{0,62}$/
+
+/**
+ * Guards of a writing transaction: a paused writer loses its lock after a minute; waiting for another
+ * writer ends some time after that; what is acknowledged has been flushed whatever the role's default.
+ */
+const BEGIN_WRITE = `BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = '60s';
+SET LOCAL lock_timeout = '90s';
+SELECT set_config('synchronous_commit', 'on', true)
+WHERE current_setting('synchronous_commit') = 'off'`
+const BEGIN_SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+
+function parseInt8(value: string): number {
+  const number = Number(value)
+  if (Number.isSafeInteger(number)) return number
+  throw new EmbeddingError('STORE_INVALID', 'a number is out of range', { got: value })
+}
+
+/** The quoted schema. @throws EmbeddingError STORE_INVALID. */
+export function quotedSchema(schema: string): string {
+  if (SCHEMA.test(schema) && !schema.startsWith('pg_')) return `"${schema}"`
+  throw new EmbeddingError('STORE_INVALID', 'the name of the schema is not usable', {
+    where: 'schema',
+    expected: 'a-z, 0-9 and _, not pg_..., at most 63',
+    got: schema,
+  })
+}
+
+async function copyInto(
+  libraries: PostgresLibraries,
+  client: ClientBase,
+  statement: string,
+  rows: Iterable<readonly Field[]>,
+): Promise<void> {
+  const stream = client.query(libraries.copyFrom(statement))
+  const { promise: failed, reject } = Promise.withResolvers<never>()
+  failed.catch(() => {})
+  // Stays: a lost connection can be reported more than once.
+  stream.on('error', reject)
+  for (const piece of encodeRows(rows)) {
+    if (!stream.write(piece)) await Promise.race([once(stream, 'drain'), failed])
+  }
+  stream.end()
+  await Promise.race([once(stream, 'finish'), failed])
+}
+
+function connectionOf(
+  libraries: PostgresLibraries,
+  client: ClientBase,
+  onBroken: () => void,
+): Connection {
+  const attempt = async <T>(action: () => Promise<T>): Promise<T> => {
+    try {
+      return await action()
+    } catch (cause) {
+      const error = postgresError(cause)
+      if (isConnectionLost(error)) onBroken()
+      throw error
+    }
+  }
+  return {
+    query: <Row>({ name, text }: Statement, values: readonly unknown[] = []) =>
+      attempt(async () => {
+        const result = await client.query({ name, text, values: [...values] })
+        return result.rows as readonly Row[]
+      }),
+    run: (text) =>
+      attempt(async () => {
+        await client.query(text)
+      }),
+    copyIn: (statement, rows) => attempt(() => copyInto(libraries, client, statement, rows)),
+    async *copyOut(statement) {
+      const stream = client.query(libraries.copyTo(statement))
+      stream.on('error', () => {})
+      let ended = false
+      try {
+        yield* decodeRows(stream)
+        ended = true
+      } catch (cause) {
+        throw postgresError(cause)
+      } finally {
+        // The rest of the rows is still on its way.
+        if (!ended) onBroken()
+      }
+    },
+  }
+}
+
+/** Opens no connection yet. @throws EmbeddingError STORE_INVALID for a schema. */
+export function createDatabase(
+  libraries: PostgresLibraries,
+  connection: PoolConfig,
+  options: DatabaseOptions,
+): Database {
+  const schema = quotedSchema(options.schema)
+  const pool = new libraries.Pool({
+    ...connection,
+    max: options.poolSize,
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_MS,
+    fallback_application_name: 'keyrite',
+    types: {
+      getTypeParser: ((oid: number) =>
+        oid === INT8_OID ? parseInt8 : libraries.textParser(oid)) as never,
+    },
+  })
+  // An idle connection that ends leaves the pool by itself; without a listener the process would end.
+  pool.on('error', () => {})
+  let closing: Promise<void> | undefined
+
+  async function connect(): Promise<PoolClient> {
+    if (closing !== undefined) throw new EmbeddingError('CLOSED', 'the store is closed')
+    try {
+      return await pool.connect()
+    } catch (cause) {
+      throw postgresError(cause)
+    }
+  }
+
+  async function use<T>(action: (connection: Connection) => Promise<T>): Promise<T> {
+    const client = await connect()
+    const state = { broken: false }
+    const onBroken = () => {
+      state.broken = true
+    }
+    client.on('error', onBroken)
+    try {
+      return await action(connectionOf(libraries, client, onBroken))
+    } catch (cause) {
+      throw postgresError(cause)
+    } finally {
+      client.release(state.broken)
+      // A broken connection may go on reporting errors; nobody else would listen.
+      if (!state.broken) client.off('error', onBroken)
+    }
+  }
+
+  const transaction = <T>(
+    begin: string,
+    action: (connection: Connection) => Promise<T>,
+    committing?: () => void,
+  ): Promise<T> =>
+    use(async (connection) => {
+      await connection.run(begin)
+      let result
+      try {
+        result = await action(connection)
+      } catch (error) {
+        if (!isConnectionLost(error)) await connection.run('ROLLBACK')
+        throw error
+      }
+      committing?.()
+      await connection.run('COMMIT')
+      return result
+    })
+
+  return {
+    schema,
+    use,
+    async read(action) {
+      try {
+        return await use(action)
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error
+        return await use(action)
+      }
+    },
+    write: (action, committing) => transaction(BEGIN_WRITE, action, committing),
+    snapshot: (action) => transaction(BEGIN_SNAPSHOT, action),
+    async listen(channel, onNotify) {
+      if (!CHANNEL.test(channel)) throw new EmbeddingError('STORE_INVALID', 'not a channel name')
+      const client = await connect()
+      const gone = new AbortController()
+      const lose = () => {
+        gone.abort()
+      }
+      client.on('error', lose)
+      client.on('end', lose)
+      client.on('notification', ({ payload }) => {
+        onNotify(payload ?? '')
+      })
+      try {
+        await client.query(`LISTEN "${channel}"`)
+      } catch (cause) {
+        client.release(true)
+        throw postgresError(cause)
+      }
+      let released = false
+      return {
+        lost: gone.signal,
+        async [Symbol.asyncDispose]() {
+          if (released) return Promise.resolve()
+          released = true
+          // Ended, not given back: it would go on listening for whoever gets it next.
+          client.release(true)
+        },
+      }
+    },
+    [Symbol.asyncDispose]: () => (closing ??= pool.end()),
+  }
+}
