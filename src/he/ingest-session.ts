@@ -1,0 +1,151 @@
+/**
+ * What an ingest that holds only public keys does: read a kit and begin a session. Each session has a random
+ * key of its own for records and MACs, sealed to the key holder; once the session is over, the ingest can open
+ * nothing that it wrote.
+ */
+import { randomBytes, type webcrypto } from 'node:crypto'
+
+import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8, wipe } from '../bytes.ts'
+import { canonicalJson, parseCanonicalJson } from '../canonical.ts'
+import { EmbeddingError, FormatError } from '../errors.ts'
+import { geometryOf } from './parameters.ts'
+import { publicKeyBytes } from './seal-public-key.ts'
+import {
+  ENCAPSULATED_BYTES,
+  SESSION_KEY_BYTES,
+  type SessionKeys,
+  hpke,
+  owned,
+  sessionInfo,
+  sessionKeys,
+} from './session-hpke.ts'
+import type { CollectionInfo, IngestSession } from './types.ts'
+
+/**
+ * Public keys and token keys of one collection and epoch. Its holder can add vectors and compute tokens of ids
+ * and metadata values, so it can test guesses against a store; it can decrypt nothing.
+ */
+export interface IngestKit {
+  readonly info: CollectionInfo
+  readonly epoch: number
+  /** SEAL's public key, see `seal-public-key.ts`. */
+  readonly publicKey: Uint8Array
+  /** X25519. */
+  readonly hpkePublicKey: Uint8Array
+  readonly idToken: Uint8Array
+  readonly filterToken: Uint8Array
+}
+
+const FORMAT = 'keyrite-he-ingest-kit/1'
+const KEY_BYTES = 32
+const KIT_FIELDS = ['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken']
+const INFO_FIELDS = ['name', 'id', 'parameterSet', 'dimensions', 'metric', 'maxNorm', 'fields']
+
+/** Canonical JSON (RFC 8785) of a kit. */
+export function writeIngestKit(kit: IngestKit): Uint8Array {
+  const { name, id, parameterSet, dimensions, metric, maxNorm, fields } = kit.info
+  // Canonical JSON has integers only here; a norm is written as the text of the number.
+  const norm = String(maxNorm)
+  return utf8(
+    canonicalJson({
+      format: FORMAT,
+      collection: { name, id, parameterSet, dimensions, metric, maxNorm: norm, fields },
+      epoch: kit.epoch,
+      seal: toBase64(kit.publicKey),
+      hpke: toBase64(kit.hpkePublicKey),
+      idToken: toBase64(kit.idToken),
+      filterToken: toBase64(kit.filterToken),
+    }),
+  )
+}
+
+function refuse(where: string, expected: string): never {
+  throw new FormatError('not an ingest kit', { where: `ingest kit, ${where}`, expected })
+}
+
+/** An object with exactly these fields. */
+function object(value: unknown, fields: readonly string[], where: string): Record<string, unknown> {
+  const sound = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!sound || [...fields].sort().join() !== Object.keys(value).sort().join()) {
+    refuse(where, fields.join(', '))
+  }
+  return value as Record<string, unknown>
+}
+
+function key(value: unknown, length: number, where: string): Uint8Array {
+  const bytes = typeof value === 'string' ? fromBase64(value, where) : undefined
+  return bytes?.length === length ? bytes : refuse(where, `${length} bytes in base64`)
+}
+
+function readInfo(value: unknown): CollectionInfo {
+  const { name, id, parameterSet, dimensions, metric, maxNorm, fields } = object(
+    value,
+    INFO_FIELDS,
+    'collection',
+  )
+  const isText = (one: unknown): one is string => typeof one === 'string'
+  if (!isText(name) || !/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) refuse('name', 'a name')
+  if (!isText(id) || !/^[0-9a-f]{32}$/.test(id)) refuse('id', '32 hexadecimal digits')
+  if (!isText(parameterSet) || !isText(metric) || typeof dimensions !== 'number') {
+    refuse('collection', 'a parameter set, a metric and dimensions')
+  }
+  const norm = Number(maxNorm)
+  if (!isText(maxNorm) || String(norm) !== maxNorm || !(norm > 0 && norm < Infinity)) {
+    refuse('maxNorm', 'a positive number as text')
+  }
+  if (!Array.isArray(fields) || !fields.every(isText)) refuse('fields', 'a list of texts')
+  const info = { name, id, parameterSet, dimensions, metric, maxNorm: norm, fields }
+  return info as CollectionInfo
+}
+
+/**
+ * Reads a kit.
+ * @throws FormatError when it is none; EmbeddingError PARAMETERS_UNKNOWN, COLLECTION_INVALID.
+ */
+export function parseIngestKit(bytes: Uint8Array): IngestKit {
+  const value = parseCanonicalJson(fromUtf8(bytes, 'ingest kit'), 'ingest kit')
+  const kit = object(value, KIT_FIELDS, 'fields')
+  if (kit['format'] !== FORMAT) refuse('format', FORMAT)
+  const info = readInfo(kit['collection'])
+  const { set } = geometryOf(info)
+  const { epoch } = kit
+  if (typeof epoch !== 'number' || epoch < 1) refuse('epoch', 'a positive integer')
+  return {
+    info,
+    epoch,
+    publicKey: key(kit['seal'], publicKeyBytes(set), 'seal'),
+    hpkePublicKey: key(kit['hpke'], ENCAPSULATED_BYTES, 'hpke'),
+    idToken: key(kit['idToken'], KEY_BYTES, 'idToken'),
+    filterToken: key(kit['filterToken'], KEY_BYTES, 'filterToken'),
+  }
+}
+
+/**
+ * Begins a session: a random key, its keys for records and MACs, and the session for the store.
+ * @throws EmbeddingError KEY_INVALID when the kit's public key is no point that can be used.
+ */
+export async function newSession(
+  kit: Pick<IngestKit, 'info' | 'epoch' | 'hpkePublicKey'>,
+): Promise<SessionKeys & { readonly session: IngestSession }> {
+  const head = { id: toHex(randomBytes(16)), epoch: kit.epoch }
+  const sessionKey = owned(randomBytes(SESSION_KEY_BYTES))
+  try {
+    const recipientPublicKey = (await hpke.kem.deserializePublicKey(
+      owned(kit.hpkePublicKey),
+    )) as webcrypto.CryptoKey
+    // RFC 9180 §6.1, SealBase.
+    const { enc, ct } = await hpke.seal(
+      { recipientPublicKey, info: sessionInfo(kit.info, head) },
+      sessionKey,
+    )
+    const sealedKey = concat(new Uint8Array(enc), new Uint8Array(ct))
+    return { session: { ...head, sealedKey }, ...sessionKeys(sessionKey) }
+  } catch {
+    throw new EmbeddingError('KEY_INVALID', 'the kit\u2019s public key cannot be used', {
+      where: kit.info.name,
+      hint: 'have the key holder make a new kit',
+    })
+  } finally {
+    wipe(sessionKey)
+  }
+}
