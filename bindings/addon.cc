@@ -11,6 +11,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   keyrite::ExportObjectCalls(env, exports);
   keyrite::ExportKeyCalls(env, exports);
   keyrite::ExportFeistelCalls(env, exports);
+  keyrite::ExportHeCalls(env, exports);
   return exports;
 }
 

@@ -11,6 +11,7 @@ void ExportPinCalls(Napi::Env env, Napi::Object exports);
 void ExportObjectCalls(Napi::Env env, Napi::Object exports);
 void ExportKeyCalls(Napi::Env env, Napi::Object exports);
 void ExportFeistelCalls(Napi::Env env, Napi::Object exports);
+void ExportHeCalls(Napi::Env env, Napi::Object exports);
 
 }  // namespace keyrite
 

@@ -1,0 +1,210 @@
+// The kernel for AVX-512 IFMA: vpmadd52 adds the low and the high 52 bits of a product to 64-bit sums,
+// which have room for 4096 of them.
+#include "he_cpu.h"
+#include "he_kernel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace keyrite {
+namespace {
+
+#if defined(__x86_64__)
+#define KEYRITE_IFMA __attribute__((target("avx512f,avx512ifma"), always_inline)) static inline
+
+#define KEYRITE_IFMA_CALL __attribute__((target("avx512f,avx512ifma"), noinline)) static
+
+constexpr unsigned kHalf = 52;
+
+// low + high 2^52.
+struct Sum {
+  __m512i low, high;
+};
+
+// One third of a product of two ciphertexts for each pair of a block and a query.
+struct Sums {
+  Sum first, both, last;
+};
+
+KEYRITE_IFMA __m512i LoadLanes(const uint64_t* words) { return _mm512_load_si512(words); }
+
+KEYRITE_IFMA void AddProduct(Sum& sum, __m512i a, __m512i b) {
+  sum.low = _mm512_madd52lo_epu64(sum.low, a, b);
+  sum.high = _mm512_madd52hi_epu64(sum.high, a, b);
+}
+
+// All lanes. The masked forms compile to the plain ones, which make GCC 12 warn of its own header.
+constexpr __mmask8 kAll = 0xff;
+
+KEYRITE_IFMA __m512i Upper(__m512i number) {
+  return _mm512_maskz_srli_epi64(kAll, number, kHalf);
+}
+
+// number - multiple where that is not negative.
+KEYRITE_IFMA __m512i Below(__m512i number, __m512i multiple) {
+  return _mm512_maskz_min_epu64(kAll, number, _mm512_sub_epi64(number, multiple));
+}
+
+// A constant factor w with floor(w 2^52 / q): Shoup's modular multiplication needs no division.
+struct Factor {
+  __m512i value, quotient;
+};
+
+struct Reducer {
+  __m512i modulus, twice, mask;
+  Factor two52, two104;
+};
+
+KEYRITE_IFMA Factor MakeFactor(unsigned power, const Ring& ring) {
+  const uint64_t value = Reduce(HeWide{1} << power, ring);
+  const uint64_t quotient = static_cast<uint64_t>((HeWide{value} << kHalf) / ring.modulus);
+  return {_mm512_set1_epi64(static_cast<long long>(value)),
+          _mm512_set1_epi64(static_cast<long long>(quotient))};
+}
+
+KEYRITE_IFMA Reducer MakeReducer(const Ring& ring) {
+  const auto modulus = static_cast<long long>(ring.modulus);
+  return {_mm512_set1_epi64(modulus), _mm512_set1_epi64(2 * modulus),
+          _mm512_set1_epi64((1LL << kHalf) - 1), MakeFactor(kHalf, ring),
+          MakeFactor(2 * kHalf, ring)};
+}
+
+// number w mod q for a number of 52 bits: the estimated quotient is at most one too small.
+KEYRITE_IFMA __m512i MultiplyFactor(const Reducer& by, __m512i number, const Factor& factor) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i quotient = _mm512_madd52hi_epu64(zero, number, factor.quotient);
+  const __m512i product = _mm512_madd52lo_epu64(zero, number, factor.value);
+  const __m512i rest = _mm512_sub_epi64(product, _mm512_madd52lo_epu64(zero, quotient, by.modulus));
+  return Below(_mm512_and_si512(rest, by.mask), by.modulus);
+}
+
+// Carries 12 bits of the low sum over; what the high one then has above 52 bits stands for 2^104.
+KEYRITE_IFMA __m512i Canonical(const Reducer& by, const Sum& sum) {
+  const __m512i carried = _mm512_add_epi64(sum.high, Upper(sum.low));
+  const __m512i middle = MultiplyFactor(by, _mm512_and_si512(carried, by.mask), by.two52);
+  const __m512i top = MultiplyFactor(by, Upper(carried), by.two104);
+  __m512i low = _mm512_and_si512(sum.low, by.mask);
+  // 2^52 is at most 4 q: the ring has 51 bits.
+  low = Below(Below(low, by.twice), by.modulus);
+  return Below(Below(_mm512_add_epi64(_mm512_add_epi64(low, middle), top), by.twice), by.modulus);
+}
+
+KEYRITE_IFMA_CALL void Store(const Reducer& by, const Sums& sums, uint64_t* result) {
+  const __m512i first = Canonical(by, sums.first);
+  const __m512i last = Canonical(by, sums.last);
+  __m512i both = _mm512_add_epi64(Canonical(by, sums.both), by.twice);
+  both = _mm512_sub_epi64(_mm512_sub_epi64(both, first), last);
+  _mm512_store_si512(result, first);
+  _mm512_store_si512(result + kTile, Below(Below(both, by.twice), by.modulus));
+  _mm512_store_si512(result + 2 * kTile, last);
+}
+
+// The residue of a + b of two residues.
+KEYRITE_IFMA __m512i AddResidues(__m512i a, __m512i b, __m512i modulus) {
+  return Below(_mm512_add_epi64(a, b), modulus);
+}
+
+KEYRITE_IFMA Sum Start(const uint64_t* block, const uint64_t* query) {
+  return {_mm512_add_epi64(LoadLanes(block), LoadLanes(query)), _mm512_setzero_si512()};
+}
+
+// One of the three sums takes two chunks: x are those of the blocks, y those of the queries.
+template <size_t kBlocks, size_t kQueries, typename Sums>
+KEYRITE_IFMA void AddPair(Sums& sums, const __m512i (&x1)[kBlocks], const __m512i (&x2)[kBlocks],
+                          const uint64_t* const (&queries)[kQueries], size_t offset) {
+#pragma GCC unroll 4
+  for (size_t q = 0; q < kQueries; q++) {
+    const __m512i y1 = LoadLanes(queries[q] + offset);
+    const __m512i y2 = LoadLanes(queries[q] + offset + kQueryStep);
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBlocks; b++) {
+      AddProduct(sums[b][q], _mm512_add_epi64(x1[b], y2), _mm512_add_epi64(x2[b], y1));
+    }
+  }
+}
+
+// kBlocks by kQueries at once, as many as the registers hold. Apart from the reduction, whose constants
+// would push sums out of them.
+template <size_t kBlocks, size_t kQueries>
+KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums* result) {
+  const __m512i modulus = _mm512_set1_epi64(static_cast<long long>(pass.ring->modulus));
+  const uint64_t* blocks[kBlocks];
+  const uint64_t* queries[kQueries];
+  for (size_t b = 0; b < kBlocks; b++) blocks[b] = pass.blocks[block + b];
+  for (size_t q = 0; q < kQueries; q++) queries[q] = pass.queries[query + q];
+  Sum first[kBlocks][kQueries], last[kBlocks][kQueries], both[kBlocks][kQueries];
+  for (size_t b = 0; b < kBlocks; b++) {
+    for (size_t q = 0; q < kQueries; q++) {
+      first[b][q] = Start(blocks[b], queries[q]);
+      last[b][q] = Start(blocks[b] + kTile, queries[q] + kTile);
+      both[b][q] = Start(blocks[b] + 2 * kTile, queries[q] + 2 * kTile);
+    }
+  }
+  for (size_t chunk = 0; chunk < pass.chunks; chunk += 2) {
+    const size_t at = kHead + chunk * kBlockStep;
+    const size_t offset = kHead + chunk * kQueryStep;
+    __m512i c0[kBlocks], c1[kBlocks], d0[kBlocks], d1[kBlocks];
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBlocks; b++) {
+      c0[b] = LoadLanes(blocks[b] + at);
+      d0[b] = LoadLanes(blocks[b] + at + kBlockStep);
+    }
+    AddPair<kBlocks, kQueries>(first, c0, d0, queries, offset);
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBlocks; b++) {
+      c1[b] = LoadLanes(blocks[b] + at + kTile);
+      d1[b] = LoadLanes(blocks[b] + at + kBlockStep + kTile);
+    }
+    AddPair<kBlocks, kQueries>(last, c1, d1, queries, offset + kTile);
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBlocks; b++) {
+      c0[b] = AddResidues(c1[b], LoadLanes(blocks[b] + at), modulus);
+      d0[b] = AddResidues(d1[b], LoadLanes(blocks[b] + at + kBlockStep), modulus);
+    }
+    AddPair<kBlocks, kQueries>(both, c0, d0, queries, offset + 2 * kTile);
+  }
+  for (size_t b = 0; b < kBlocks; b++) {
+    for (size_t q = 0; q < kQueries; q++) {
+      result[b * kQueries + q] = {first[b][q], both[b][q], last[b][q]};
+    }
+  }
+}
+
+template <size_t kBlocks, size_t kQueries>
+KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, size_t query) {
+  Sums sums[kBlocks * kQueries];
+  AddUp<kBlocks, kQueries>(pass, block, query, sums);
+  for (size_t b = 0; b < kBlocks; b++) {
+    for (size_t q = 0; q < kQueries; q++) {
+      Store(by, sums[b * kQueries + q],
+            pass.results + ((block + b) * pass.query_count + query + q) * kResultStep);
+    }
+  }
+}
+
+template <size_t kBlocks>
+KEYRITE_IFMA void MultiplyAll(const Pass& pass, const Reducer& by, size_t block) {
+  size_t query = 0;
+  for (; query + 2 <= pass.query_count; query += 2) Multiply<kBlocks, 2>(pass, by, block, query);
+  if (query < pass.query_count) Multiply<kBlocks, 1>(pass, by, block, query);
+}
+
+__attribute__((target("avx512f,avx512ifma"))) void Run(const Pass& pass) {
+  const Reducer by = MakeReducer(*pass.ring);
+  size_t block = 0;
+  if (pass.query_count == 1) {
+    for (; block + 4 <= pass.block_count; block += 4) Multiply<4, 1>(pass, by, block, 0);
+  }
+  for (; block + 2 <= pass.block_count; block += 2) MultiplyAll<2>(pass, by, block);
+  if (block < pass.block_count) MultiplyAll<1>(pass, by, block);
+}
+#else
+void Run(const Pass& pass) { kPortableKernel.run(pass); }
+#endif
+
+}  // namespace
+
+const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run};
+
+}  // namespace keyrite

@@ -1,0 +1,29 @@
+// Large memory for numbers that a scan streams through.
+#ifndef KEYRITE_HE_PAGES_H
+#define KEYRITE_HE_PAGES_H
+
+#include <cstddef>
+#include <cstdint>
+
+namespace keyrite {
+
+// Zeroed pages of the system's: on huge pages where it has them, not in core files. Throws
+// std::bad_alloc.
+class Pages {
+ public:
+  explicit Pages(size_t words);
+  ~Pages();
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  uint64_t* words() const { return words_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  uint64_t* words_;
+  size_t bytes_;
+};
+
+}  // namespace keyrite
+
+#endif

@@ -1,0 +1,40 @@
+#include "he_residues.h"
+
+namespace keyrite {
+
+void PackResidues(const uint64_t* words, size_t count, unsigned bits, uint8_t* packed) {
+  uint64_t pending = 0;
+  unsigned held = 0;
+  for (size_t at = 0; at < count; at++) {
+    pending |= words[at] << held;
+    held += bits;
+    if (held < 64) continue;
+    std::memcpy(packed, &pending, sizeof(pending));
+    packed += sizeof(pending);
+    held -= 64;
+    // What of this residue did not fit; a shift by its whole width leaves nothing.
+    pending = words[at] >> (bits - held);
+  }
+  std::memcpy(packed, &pending, (held + 7) / 8);
+}
+
+size_t UnpackResidues(const uint8_t* packed, size_t count, unsigned bits, uint64_t modulus,
+                      uint64_t* words) {
+  const uint64_t mask = (uint64_t{1} << bits) - 1;
+  for (size_t at = 0; at < count; at++) {
+    const size_t bit = at * bits;
+    const unsigned shift = bit % 8;
+    uint64_t word;
+    std::memcpy(&word, packed + bit / 8, sizeof(word));
+    word >>= shift;
+    // The ninth byte holds the rest of a residue of more than 57 bits.
+    if (shift + bits > 64) word |= uint64_t{packed[bit / 8 + 8]} << (64 - shift);
+    words[at] = word & mask;
+    if (words[at] >= modulus) return at;
+  }
+  const size_t used = count * bits % 8;
+  if (used != 0 && packed[count * bits / 8] >> used != 0) return count;
+  return kAllResiduesGood;
+}
+
+}  // namespace keyrite

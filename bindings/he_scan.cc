@@ -1,0 +1,173 @@
+// A thread takes a few tiles at a time and goes through all blocks with them: the tiles of the queries
+// stay in its cache, those of the blocks are read once and in order.
+#include "he_scan.h"
+
+#include <mutex>
+
+#include "he_residues.h"
+
+namespace keyrite {
+namespace {
+
+// Blocks of one call of a kernel, and queries: their sums fit the stack.
+constexpr size_t kBlocksAtOnce = 4;
+constexpr size_t kQueriesAtOnce = 8;
+// Tiles in a row, as long as those of the queries fit the second cache.
+constexpr size_t kMostTiles = 4;
+constexpr size_t kCachedWords = size_t{64} << 10;
+
+class Scanner {
+ public:
+  Scanner(const ScanInput& input, const CancelFlag& cancelled)
+      : input_(input),
+        cancelled_(cancelled),
+        ring_(input.block_layout.ring()),
+        layout_(ring_, input.chunks, kQueryStep),
+        queries_(layout_.Words() * input.queries.size()) {}
+
+  ScanOutcome Run() {
+    ScanOutcome outcome = PlaceQueries();
+    if (outcome.bad_query >= 0) return outcome;
+    const size_t group = std::clamp(
+        kCachedWords / (layout_.TileWords() * input_.queries.size()), size_t{1}, kMostTiles);
+    Turns turns((ring_.Tiles() + group - 1) / group, cancelled_);
+    OnThreads(input_.threads, [&] {
+      size_t turn;
+      while (turns.Take(&turn)) {
+        MultiplyTiles(turn * group, std::min(ring_.Tiles(), (turn + 1) * group));
+      }
+    });
+    outcome.aborted = cancelled_.load();
+    return outcome;
+  }
+
+ private:
+  uint64_t* QueryWords(size_t query) const { return queries_.words() + query * layout_.Words(); }
+
+  // Unpacks the queries and expands their seeds.
+  ScanOutcome PlaceQueries() {
+    const size_t chunks = input_.chunks;
+    Turns turns(input_.queries.size() * chunks, cancelled_);
+    std::mutex mutex;
+    ScanOutcome outcome;
+    OnThreads(input_.threads, [&] {
+      const std::unique_ptr<uint64_t[]> scratch(new uint64_t[2 * ring_.degree]);
+      size_t turn;
+      while (turns.Take(&turn)) {
+        const size_t query = turn / chunks;
+        const size_t chunk = turn % chunks;
+        const size_t bad = layout_.Place(input_.queries[query], chunk, scratch.get(),
+                                         QueryWords(query));
+        if (bad == kAllResiduesGood) continue;
+        turns.End();
+        const std::lock_guard<std::mutex> lock(mutex);
+        outcome.bad_query = static_cast<double>(query);
+        outcome.bad_residue = static_cast<double>(2 * chunk * ring_.degree + bad);
+      }
+    });
+    return outcome;
+  }
+
+  void MultiplyTiles(size_t first, size_t end) {
+    for (size_t query = 0; query < input_.queries.size(); query++) {
+      for (size_t tile = first; tile < end; tile++) layout_.MakeHeads(tile, QueryWords(query));
+    }
+    for (size_t block = 0; block < input_.blocks.size(); block += kBlocksAtOnce) {
+      if (cancelled_.load(std::memory_order_relaxed)) return;
+      for (size_t tile = first; tile < end; tile++) {
+        for (size_t query = 0; query < input_.queries.size(); query += kQueriesAtOnce) {
+          MultiplyTile(tile, block, query);
+        }
+      }
+    }
+  }
+
+  void MultiplyTile(size_t tile, size_t first_block, size_t first_query) {
+    alignas(64) uint64_t sums[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
+    alignas(64) uint64_t more[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
+    const uint64_t* blocks[kBlocksAtOnce];
+    const uint64_t* queries[kQueriesAtOnce];
+    Pass pass{};
+    pass.ring = &ring_;
+    pass.block_count = std::min(kBlocksAtOnce, input_.blocks.size() - first_block);
+    pass.query_count = std::min(kQueriesAtOnce, input_.queries.size() - first_query);
+    pass.blocks = blocks;
+    pass.queries = queries;
+    const size_t words = pass.block_count * pass.query_count * kResultStep;
+    for (size_t segment = 0; segment < layout_.Segments(); segment++) {
+      for (size_t at = 0; at < pass.block_count; at++) {
+        blocks[at] =
+            input_.blocks[first_block + at]->words() + input_.block_layout.At(tile, segment);
+      }
+      for (size_t at = 0; at < pass.query_count; at++) {
+        queries[at] = QueryWords(first_query + at) + layout_.At(tile, segment);
+      }
+      pass.chunks = layout_.ChunksOf(segment);
+      pass.results = segment == 0 ? sums : more;
+      input_.kernel->run(pass);
+      if (segment == 0) continue;
+      for (size_t at = 0; at < words; at++) sums[at] = ReduceWord(sums[at] + more[at], ring_);
+    }
+    const uint64_t* from = sums;
+    for (size_t block = 0; block < pass.block_count; block++) {
+      uint8_t* const* to =
+          input_.results.data() + (first_block + block) * input_.queries.size() + first_query;
+      for (size_t query = 0; query < pass.query_count; query++, from += kResultStep) {
+        Pack(from, tile, to[query]);
+      }
+    }
+  }
+
+  // A tile is ring_.bits whole bytes, so that threads with tiles side by side share none.
+  void Pack(const uint64_t* sums, size_t tile, uint8_t* result) const {
+    for (size_t part = 0; part < 3; part++) {
+      PackResidues(sums + part * kTile, kTile, ring_.bits,
+                   result + part * ring_.PackedBytes() + tile * ring_.bits);
+    }
+  }
+
+  const ScanInput& input_;
+  const CancelFlag& cancelled_;
+  Ring ring_;
+  Layout layout_;
+  Pages queries_;
+};
+
+// As fast as the compiler makes it for every CPU; two threads of this are bound by memory.
+uint64_t AddWords(const uint64_t* words, size_t count) {
+  uint64_t sums[8] = {};
+  for (size_t at = 0; at + 8 <= count; at += 8) {
+    for (size_t lane = 0; lane < 8; lane++) sums[lane] += words[at + lane];
+  }
+  uint64_t sum = 0;
+  for (const uint64_t one : sums) sum += one;
+  return sum;
+}
+
+}  // namespace
+
+ScanOutcome Scan(const ScanInput& input, const CancelFlag& cancelled) {
+  return Scanner(input, cancelled).Run();
+}
+
+uint64_t ReadBlocks(const std::vector<std::shared_ptr<const ResidentBlock>>& blocks,
+                    size_t threads) {
+  const CancelFlag never{false};
+  // Several turns per thread even for few blocks, each long enough to be read ahead of.
+  constexpr size_t kParts = 4;
+  Turns turns(blocks.size() * kParts, never);
+  std::atomic<uint64_t> sum{0};
+  OnThreads(threads, [&] {
+    size_t turn;
+    uint64_t own = 0;
+    while (turns.Take(&turn)) {
+      const ResidentBlock& block = *blocks[turn / kParts];
+      const size_t words = block.layout().Words() / kParts;
+      own += AddWords(block.words() + turn % kParts * words, words);
+    }
+    sum += own;
+  });
+  return sum;
+}
+
+}  // namespace keyrite
