@@ -4,7 +4,7 @@ import { type IncomingHttpHeaders, type ServerHttp2Stream, constants } from 'nod
 import { utf8 } from '../bytes.ts'
 import type { Gate, ScorerLimits } from './scorer-limits.ts'
 import type { ScorerMetrics } from './scorer-metrics.ts'
-import { incoming, outgoing, untilEnded } from './scorer-server-flow.ts'
+import { incoming, outgoing } from './scorer-server-flow.ts'
 import { Refusal } from './scorer-server-route.ts'
 import type { Scorer } from './types.ts'
 import {
@@ -16,6 +16,7 @@ import {
   encodeProblem,
   problemOf,
 } from './wire.ts'
+import { untilEnded } from './wire-wait.ts'
 
 /** Seconds after which a refused client may come again. */
 const RETRY_AFTER = '1'

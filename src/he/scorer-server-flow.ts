@@ -3,16 +3,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 
 import { EmbeddingError } from '../errors.ts'
 import { endedError } from './deadline.ts'
-
-/** The promise's outcome, or the signal's error when that comes first. */
-export function untilEnded<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const end = () => reject(endedError(signal))
-    if (signal.aborted) end()
-    else signal.addEventListener('abort', end, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', end))
-  })
-}
+import { untilEnded } from './wire-wait.ts'
 
 function stalled(what: string, stallMs: number): EmbeddingError {
   return new EmbeddingError('DEADLINE_EXCEEDED', `the client ${what} nothing for too long`, {

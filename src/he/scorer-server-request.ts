@@ -12,7 +12,6 @@ import {
   sendFrames,
   sendText,
 } from './scorer-server-exchange.ts'
-import { untilEnded } from './scorer-server-flow.ts'
 import { operation } from './scorer-server-operations.ts'
 import {
   Refusal,
@@ -32,17 +31,24 @@ import {
   encodeState,
   problem,
 } from './wire.ts'
+import { untilEnded } from './wire-wait.ts'
 
-/** The scan, and how many blocks were taken from it. */
-function counted(scan: Scan): { scan: Scan; blocks: () => number } {
+/** The scan, how many blocks were taken from it, and what ends it, begun or not. */
+function counted(found: Scan) {
+  const iterator = found.blocks[Symbol.asyncIterator]()
   let count = 0
-  async function* blocks(): AsyncGenerator<BlockScores> {
-    for await (const block of scan.blocks) {
-      count++
-      yield block
-    }
+  const blocks: AsyncIterableIterator<BlockScores> = {
+    async next() {
+      const next = await iterator.next()
+      if (next.done !== true) count++
+      return next
+    },
+    [Symbol.asyncIterator]: () => blocks,
   }
-  return { scan: { ...scan, blocks: blocks() }, blocks: () => count }
+  const end = async (): Promise<void> => {
+    await iterator.return?.()
+  }
+  return { scan: { ...found, blocks }, blocks: () => count, end }
 }
 
 async function scan(of: Exchange, { collection }: Route, pass: Pass): Promise<void> {
@@ -52,20 +58,20 @@ async function scan(of: Exchange, { collection }: Route, pass: Pass): Promise<vo
   await pass.start(signal)
   const started = performance.now()
   const pending = served.scorer.scan(collection, request, { signal })
-  let found
+  const found = pending.then(counted)
   try {
-    found = counted(await untilEnded(pending, signal))
-  } catch (error) {
-    // It may still come: then it is closed at once.
+    const { scan: started } = await untilEnded(found, signal)
+    await sendFrames(of, encodeScan(started))
+  } finally {
+    // It may come when its request is over: then it ends at once.
     keepFor(
       of,
-      pending.then(async (late) => late.blocks[Symbol.asyncIterator]().return?.()),
+      found.then(({ end }) => end()),
     )
-    throw error
   }
-  await sendFrames(of, encodeScan(found.scan))
+  const { blocks } = await found
   const seconds = (performance.now() - started) / 1000
-  served.metrics.scan({ queries: request.queries.length, blocks: found.blocks(), seconds })
+  served.metrics.scan({ queries: request.queries.length, blocks: blocks(), seconds })
 }
 
 async function records(of: Exchange, { collection }: Route, pass: Pass): Promise<void> {

@@ -3,9 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import type { SecureServerOptions } from 'node:http2'
 
 import { ConfigError } from '../errors.ts'
-
-/** PEM text or bytes. */
-type Pem = string | Uint8Array
+import { type Pem, nodePem, nodePems } from './scorer-pem.ts'
 
 /** Key and certificates of a server. */
 export interface ServerTls {
@@ -26,17 +24,13 @@ export interface ServerTls {
   }
 }
 
-const bytes = (pem: Pem): string | Buffer => (typeof pem === 'string' ? pem : Buffer.from(pem))
-const several = (pems: Pem | readonly Pem[]): (string | Buffer)[] =>
-  typeof pems === 'string' || pems instanceof Uint8Array ? [bytes(pems)] : pems.map(bytes)
-
 /** Options for `http2.createSecureServer`. */
 export function serverTlsOptions(tls: ServerTls, handshakeMs: number): SecureServerOptions {
   return {
-    key: bytes(tls.key),
-    cert: bytes(tls.cert),
-    ca: several(tls.ca),
-    ...(tls.crl === undefined ? {} : { crl: several(tls.crl) }),
+    key: nodePem(tls.key),
+    cert: nodePem(tls.cert),
+    ca: nodePems(tls.ca),
+    ...(tls.crl === undefined ? {} : { crl: nodePems(tls.crl) }),
     minVersion: 'TLSv1.3',
     requestCert: true,
     rejectUnauthorized: true,

@@ -68,7 +68,7 @@ export interface ScorerServer extends AsyncDisposable {
   readonly address: string
   readonly operationsAddress: string | undefined
   /** Resolves when it is closed, whoever closed it. */
-  readonly closed: Promise<undefined>
+  readonly closed: Promise<void>
 }
 
 function listenOnPort(server: Server, host: string, port: number): Promise<AddressInfo> {

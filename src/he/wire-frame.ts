@@ -84,10 +84,12 @@ export function byteSource(
   async function pull(): Promise<boolean> {
     const next = await chunks.next()
     if (next.done === true) return false
-    received += next.value.length
+    const { buffer, byteOffset, length } = next.value
+    received += length
     if (received > maxBytes) throw tooLarge(what, maxBytes, `more than ${maxBytes} bytes`)
-    if (next.value.length > 0) parts.push(next.value)
-    have += next.value.length
+    // No Buffer leaves here: its `slice` shares memory, and it is no plain array to a comparison.
+    if (length > 0) parts.push(new Uint8Array(buffer, byteOffset, length))
+    have += length
     return true
   }
 

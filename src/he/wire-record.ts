@@ -110,11 +110,21 @@ export async function decodeRecords(
   message: string,
   count: number,
   onProblem: (frame: OpenFrame) => never,
+  maxBytes = Infinity,
 ): Promise<(StoredRecord | undefined)[]> {
   const records: (StoredRecord | undefined)[] = []
+  let bytes = 0
   while (records.length < count) {
     const frame = await openFrame(source, message, ['records', 'problem'], RECORDS_BOUNDS)
     if (frame.type === 'problem') onProblem(frame)
+    bytes += frame.bodyLength
+    if (bytes > maxBytes) {
+      throw new EmbeddingError('LIMIT_EXCEEDED', 'the records are too many bytes', {
+        where: message,
+        expected: `at most ${maxBytes}`,
+        got: `${bytes} or more`,
+      })
+    }
     for (const record of await decodeBatch(source, frame)) records.push(record)
   }
   if (records.length === count) return records

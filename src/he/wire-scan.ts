@@ -37,7 +37,9 @@ export interface AnswerBounds {
   readonly queries: readonly EncryptedQuery[]
   readonly knownTail: number | undefined
   readonly maxBlocks: number
+  /** Of the tail. */
   readonly maxRecords: number
+  readonly maxRecordBytes: number
 }
 
 /** The request. */
@@ -202,7 +204,9 @@ export async function decodeScan(source: ByteSource, bounds: AnswerBounds): Prom
     })
   }
   const records =
-    count === null ? undefined : await decodeRecords(source, RESPONSE, count, throwProblem)
+    count === null
+      ? undefined
+      : await decodeRecords(source, RESPONSE, count, throwProblem, bounds.maxRecordBytes)
   if (records?.some((record) => record?.place !== undefined || record === undefined) === true) {
     throw invalid('a record of the tail that is in a block', RESPONSE)
   }

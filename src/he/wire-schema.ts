@@ -11,6 +11,9 @@ const field = z.string().min(1).max(200)
 /** Keyed hashes are {@link TOKEN_BYTES} long; other lengths are for the store or scorer to refuse. */
 const tokenLength = length.max(64)
 
+/** See `CollectionInfo.name`. */
+export const COLLECTION_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/
+
 /** Block and slot. */
 export const placeHead = z.tuple([count, count.max(2047)])
 
@@ -65,7 +68,7 @@ export const recordsStartHead = z.strictObject({ count })
 /** A state; the sealed keys of its sessions follow. */
 export const stateHead = z.strictObject({
   info: z.strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'expected the name of a collection'),
+    name: z.string().regex(COLLECTION_NAME, 'expected the name of a collection'),
     id: hex16,
     parameterSet: z.string().min(1).max(100),
     dimensions: z.int().positive().max(1_000_000),

@@ -15,7 +15,7 @@ import {
 } from './wire-frame.ts'
 import { throwProblem } from './wire-problem.ts'
 import { decodeRecords, encodeRecords } from './wire-record.ts'
-import { recordsRequestHead, recordsStartHead, stateHead } from './wire-schema.ts'
+import { COLLECTION_NAME, recordsRequestHead, recordsStartHead, stateHead } from './wire-schema.ts'
 
 const STATE = 'state response'
 const REQUEST = 'records request'
@@ -23,6 +23,9 @@ const RESPONSE = 'records response'
 const STATE_BYTES = 64 * 1024 * 1024
 /** Block and slot in JSON take at most this. */
 const PLACE_BYTES = 32
+
+/** Whether a collection can have the name. */
+export const isCollectionName = (name: string): boolean => COLLECTION_NAME.test(name)
 
 /** The answer in frames. */
 export function* encodeState(state: CollectionState): Generator<FrameParts, void> {

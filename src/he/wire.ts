@@ -26,6 +26,7 @@ export {
   encodeRecordsRequest,
   encodeRecordsResponse,
   encodeState,
+  isCollectionName,
 } from './wire-state.ts'
 
 /** Milliseconds the caller waits; the scorer ends the request then. */
