@@ -241,13 +241,13 @@ export const RULES = {
     'A key’s algorithm fits its role.',
     'log-signer keys sign (Ed25519, P-256); all others are AES-256.',
   ),
-  'KEY-ROLE-3': error(
-    'The name of an `embedding-seed` ends in `-epoch-` and a number.',
-    'The name goes into the seed, so that no file passes as one of another epoch.',
-  ),
   'KEY-ROLE-2': error(
     'Roles and algorithms are allowed by the policy.',
     'The policy is the organisation’s decision, the plan is not.',
+  ),
+  'KEY-ROLE-3': error(
+    'The name of an `embedding-seed` ends in `-epoch-` and a number.',
+    'The name goes into the seed, so that no file passes as one of another epoch.',
   ),
   'KEY-BACKUP-1': error(
     'Every wrapped key is restored once in the same ceremony.',

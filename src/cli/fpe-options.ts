@@ -14,7 +14,7 @@ import type {
 import { wholeNumber } from './command.ts'
 import { UsageError } from './exit-code.ts'
 import type { KeyOptions } from './fpe-keys.ts'
-import { moduleOptions } from './module-option.ts'
+import { loginOptions } from './token-logins.ts'
 
 /** What a command does to values. */
 export type Task = FpeStreamOptions['direction']
@@ -52,12 +52,7 @@ function mapField(text: string, fields: ReadonlyMap<string, string> = new Map())
 }
 
 /** Options that name the keys. */
-export const keyOptions = (command: Command): Command =>
-  moduleOptions(command).option(
-    '--login-fd <number>',
-    'read PINs from this file descriptor, one line for each token, instead of asking',
-    wholeNumber(0),
-  )
+export const keyOptions = loginOptions
 
 /** Options of a command that reads and writes a file. */
 export const fileOptions =

@@ -7,5 +7,6 @@
 export const auditLibrary = () => import('../audit/index.ts')
 export const ceremonyLibrary = () => import('../ceremony/index.ts')
 export const fpeLibrary = () => import('../fpe/index.ts')
+export const lifecycleLibrary = () => import('../lifecycle/index.ts')
 export const pkcs11Library = () => import('../pkcs11/index.ts')
 export const quorumLibrary = () => import('../quorum/index.ts')
