@@ -1,0 +1,120 @@
+import { randomBytes } from 'node:crypto'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { createIngest } from '../../src/he/public-ingest.ts'
+import { createKeyHolder } from '../../src/he/key-holder.ts'
+import { PUBLIC_KEY_PARAMETER_SET } from '../../src/he/parameters.ts'
+import { clustered, nearest } from './embeddings-data.ts'
+import { type Site, fill, site } from './site.ts'
+
+let one: Site
+beforeAll(async () => {
+  one = await site()
+})
+afterAll(() => one[Symbol.asyncDispose]())
+
+const rows = clustered(700, 32, { seed: 5, centres: 9 })
+const ids = (at: number, k: number) => nearest(rows, rows[at]!, k).map((row) => `v${row}`)
+
+async function faults(holder: Site['holder'], name: string): Promise<string[]> {
+  const found = []
+  for await (const { where, what } of holder.verify(one.store, name))
+    found.push(`${where}: ${what}`)
+  return found
+}
+
+describe('rotation', () => {
+  it('encrypts everything again; both seeds are searched meanwhile, the old one is not needed after', async () => {
+    const name = 'rotated'
+    const { store, scorer, seed } = one
+    await one.holder.createCollection(store, { name, dimensions: 32, fields: ['odd'] })
+    await fill(one, name, rows, (at) => ({ odd: at % 2 === 1 }))
+    const next = { epoch: 2, seed: randomBytes(32) }
+    await using both = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next] })
+    await using only = await createKeyHolder({ seeds: [next] })
+
+    // Stopped after the first step: both epochs have blocks then.
+    const stop = new AbortController()
+    await expect(
+      both.rotate(store, name, { signal: stop.signal, onProgress: () => stop.abort() }),
+    ).rejects.toMatchObject({ code: 'ABORTED' })
+    const epochs = new Set((await store.blocks(name)).map(({ epoch }) => epoch))
+    expect([...epochs].sort()).toEqual([1, 2])
+    const search = async (holder: Site['holder'], at: number, filter?: Record<string, boolean>) =>
+      (await holder.search(scorer, name, rows[at]!, { k: 10, filter })).map(({ id }) => id)
+    for (const at of [0, 300, 699]) expect(await search(both, at)).toEqual(ids(at, 10))
+    expect(
+      (await search(both, 8, { odd: true })).every((id) => Number(id.slice(1)) % 2 === 1),
+    ).toBe(true)
+    await expect(search(only, 0)).rejects.toMatchObject({ code: 'EPOCH_UNKNOWN' })
+    await expect(search(one.holder, 0)).rejects.toMatchObject({ code: 'EPOCH_UNKNOWN' })
+    // An upsert meanwhile replaces the record of the old epoch; a deletion finds either.
+    await using ingest = await both.ingest(store, name)
+    await ingest.insert([{ id: 'v600', vector: rows[600]!, metadata: { odd: false } }])
+    expect(await both.delete(store, name, ['v1', 'v601'])).toBe(2)
+    expect((await store.collection(name)).records).toBe(698)
+    await ingest.insert([1, 601].map((at) => ({ id: `v${at}`, vector: rows[at]! })))
+
+    const report = await both.rotate(store, name)
+    expect(report).toMatchObject({ epoch: 2, retired: [1] })
+    const state = await store.collection(name)
+    expect(state).toMatchObject({ records: 700, epochs: [{ epoch: 2 }] })
+    expect((await store.blocks(name)).every(({ epoch }) => epoch === 2)).toBe(true)
+    for (const at of [0, 300, 600, 699]) expect(await search(only, at)).toEqual(ids(at, 10))
+    expect(await faults(only, name)).toEqual([])
+    await expect(search(one.holder, 0)).rejects.toMatchObject({ code: 'EPOCH_UNKNOWN' })
+    // Again: nothing left to do.
+    expect(await both.rotate(store, name)).toMatchObject({ blocks: 0, records: 0, retired: [] })
+  })
+})
+
+describe('public-key ingest', () => {
+  it('adds what only the key holder can search, and compaction makes it the key holder\u2019s own', async () => {
+    const name = 'public'
+    const { holder, store, scorer } = one
+    await holder.createCollection(store, {
+      name,
+      dimensions: 32,
+      parameterSet: PUBLIC_KEY_PARAMETER_SET,
+      fields: ['odd'],
+    })
+    const kit = await holder.ingestKit(store, name)
+    await using ingest = await createIngest(kit, store)
+    const items = rows.map((vector, at) => ({
+      id: `v${at}`,
+      vector,
+      metadata: { odd: at % 2 === 1 },
+    }))
+    expect(await ingest.insert(items)).toEqual({ items: 700, replaced: 0 })
+    const state = await store.collection(name)
+    expect(state).toMatchObject({ records: 700, blocks: 2, tail: 188 })
+    expect(state.sessions).toHaveLength(1)
+    const search = async (at: number) =>
+      (await holder.search(scorer, name, rows[at]!, { k: 10 })).map(({ id }) => id)
+    for (const at of [0, 300, 699]) expect(await search(at)).toEqual(ids(at, 10))
+    expect(await faults(holder, name)).toEqual([])
+    const long = (await store.blocks(name))[0]!.length
+
+    await holder.compact(store, name)
+    const blocks = await store.blocks(name)
+    expect(blocks.map(({ session }) => session)).toEqual(['', ''])
+    expect(blocks[0]!.length).toBeLessThan(0.51 * long)
+    for (const at of [0, 300, 699]) expect(await search(at)).toEqual(ids(at, 10))
+    expect(await faults(holder, name)).toEqual([])
+  })
+
+  it('is refused where its noise would not leave room, and for a foreign collection', async () => {
+    const { holder, store } = one
+    await holder.createCollection(store, { name: 'symmetric', dimensions: 768 })
+    await expect(holder.ingestKit(store, 'symmetric')).rejects.toMatchObject({
+      code: 'PARAMETERS_UNSAFE',
+    })
+    const set = { dimensions: 4, parameterSet: PUBLIC_KEY_PARAMETER_SET }
+    await holder.createCollection(store, { name: 'first', ...set })
+    const kit = await holder.ingestKit(store, 'first')
+    await store.dropCollection('first')
+    await holder.createCollection(store, { name: 'first', ...set })
+    await expect(createIngest(kit, store)).rejects.toMatchObject({ code: 'KEY_MISMATCH' })
+  })
+})
