@@ -15,6 +15,7 @@ import type {
   BlockScores,
   CallOptions,
   CollectionState,
+  EncryptedQuery,
   Scan,
   ScanRequest,
   Scorer,
@@ -43,6 +44,17 @@ export interface LocalScorer extends Scorer {
   readonly residentBytes: number
   /** Reads and expands the blocks of a collection, so that the first scan is as fast as the next. */
   warm(name: string, options?: CallOptions): Promise<void>
+  /**
+   * Scores of the blocks that are named, for a caller who has read the state of the collection: a worker
+   * of a distributed scan.
+   * @throws EmbeddingError as `scan`; COLLECTION_CHANGED when a block is gone.
+   */
+  scores(
+    name: string,
+    queries: readonly EncryptedQuery[],
+    blocks: readonly number[],
+    options?: CallOptions,
+  ): AsyncGenerator<BlockScores>
 }
 
 interface Opened {
@@ -185,6 +197,14 @@ export function createScorer(options: ScorerOptions): LocalScorer {
       checkQueries(opened.geometry, request)
       const { sequence, tail, blocks } = await snapshot(name, request, signal)
       return { sequence, tail, blocks: scores(opened, sequence, blocks, request, signal) }
+    },
+    async *scores(name, queries, blocks, call) {
+      const signal = callSignal(call)
+      const opened = await open(name)
+      const request = { queries }
+      checkQueries(opened.geometry, request)
+      const named = new Map(blocks.map((block) => [block, new Uint8Array()]))
+      yield* scores(opened, opened.state.sequence, named, request, signal)
     },
     async records(name, places, call) {
       throwIfEnded(callSignal(call))
