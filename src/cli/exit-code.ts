@@ -1,6 +1,8 @@
 /** Exit codes of the `keyrite` command, and which error leads to which. */
 import {
   ConfigError,
+  EmbeddingError,
+  type EmbeddingErrorCode,
   FormatError,
   FpeError,
   KeyriteError,
@@ -37,10 +39,33 @@ const CONFIGURATION: ReadonlySet<string> = new Set([
   'ARGUMENT_INVALID',
 ])
 
+/** What an encrypted collection says of itself does not hold. */
+const EMBEDDING_EVIDENCE: ReadonlySet<EmbeddingErrorCode> = new Set<EmbeddingErrorCode>([
+  'CIPHERTEXT_INVALID',
+  'BLOCK_INVALID',
+  'RECORD_INVALID',
+  'SCORES_INVALID',
+  'STORE_INVALID',
+])
+
+/** Ends of work on a collection that no other file or setting would have changed. */
+const EMBEDDING_REFUSALS: ReadonlySet<EmbeddingErrorCode> = new Set<EmbeddingErrorCode>([
+  'COLLECTION_CHANGED',
+  'LIMIT_EXCEEDED',
+  'DEADLINE_EXCEEDED',
+  'UNAVAILABLE',
+  'ABORTED',
+  'CLOSED',
+])
+
 /** The exit code for an error; errors from outside keyrite count as refused. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage
   if (error instanceof VerificationError) return EXIT.verification
+  if (error instanceof EmbeddingError) {
+    if (EMBEDDING_EVIDENCE.has(error.code)) return EXIT.verification
+    return EMBEDDING_REFUSALS.has(error.code) ? EXIT.refused : EXIT.configuration
+  }
   if (error instanceof FpeError && error.code !== 'ABORTED') return EXIT.configuration
   if (error instanceof ConfigError || error instanceof FormatError) return EXIT.configuration
   if (error instanceof TokenError && CONFIGURATION.has(error.code)) return EXIT.configuration

@@ -8,6 +8,7 @@ import { addCeremonyCommands } from './ceremony.ts'
 import { type Dispatch, toUsageError } from './command.ts'
 import { addCustodianCommands } from './custodian.ts'
 import { addDoctorCommand } from './doctor.ts'
+import { addEmbeddingCommands } from './embeddings.ts'
 import { errorDocument, printError, stackLines, toKeyriteError, withPlace } from './error-text.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
 import { addFpeCommands } from './fpe.ts'
@@ -51,6 +52,7 @@ export function buildProgram(dispatch: Dispatch): Command {
   addAuditCommands(program, dispatch)
   addKeyCommands(program, dispatch)
   addFpeCommands(program, dispatch)
+  addEmbeddingCommands(program, dispatch)
   const seal = (command: Command): void => {
     command.exitOverride((error) => {
       throw error.exitCode === 0 ? error : toUsageError(command, error)
