@@ -4,14 +4,8 @@ import { EmbeddingError } from '../errors.ts'
 import { readInt8 } from './postgres-copy.ts'
 import type { Connection, Database } from './postgres-database.ts'
 import { readCollection, reading } from './postgres-read.ts'
-import {
-  type RawRecord,
-  RECORD_COLUMNS,
-  countSlots,
-  hasSlot,
-  isSound,
-  plain,
-} from './postgres-row.ts'
+import { RECORD_COLUMNS, type RawRecord, isSound, plain } from './postgres-row.ts'
+import { countBits, hasBit } from './slot-bits.ts'
 import type { StoreFault } from './store.ts'
 
 /** Blocks per COPY: a connection is held, and a snapshot kept, no longer than for so many. */
@@ -84,8 +78,8 @@ function* checkUse({ block, slots, live, occupied, found }: BlockUse): Generator
   if (places.size !== (found ?? []).length) yield { where, what: 'two records share a slot' }
   const agree =
     occupied.length === Math.ceil(slots / 8) &&
-    countSlots(occupied) === places.size &&
-    [...places].every((slot) => slot < slots && hasSlot(occupied, slot))
+    countBits(occupied) === places.size &&
+    [...places].every((slot) => slot < slots && hasBit(occupied, slot))
   if (!agree) yield { where, what: 'the slots in use are not those of its records' }
   if (live !== places.size) yield { where, what: `${live} live slots, but ${places.size} records` }
 }

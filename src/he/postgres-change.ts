@@ -5,13 +5,13 @@ import type { Connection, Database, Statement } from './postgres-database.ts'
 import { type Plan, planChange, tokensOf } from './postgres-plan.ts'
 import {
   type CollectionRow,
+  type RawRecord,
   checkName,
   collectionRow,
-  countSlots,
   recordColumns,
   selectCollection,
-  setSlot,
 } from './postgres-row.ts'
+import { clearBit, countBits, setBit } from './slot-bits.ts'
 import { checkChange, invalidChange } from './store-check.ts'
 import type { Change, Committed } from './store.ts'
 import type { KeyEpoch } from './types.ts'
@@ -111,7 +111,7 @@ async function writeBlocks(on: Applying, numbers: readonly number[], plan: Plan)
   if (known !== undefined) throw invalidChange('a block uid is taken', { got: known.uid })
   const rows = blocks.map((block, index) => {
     const occupied = new Uint8Array(Math.ceil(block.slots / 8))
-    for (const slot of plan.taken.get(index) ?? []) setSlot(occupied, slot, true)
+    for (const slot of plan.taken.get(index) ?? []) setBit(occupied, slot)
     return [
       int8(row.number),
       int8(numbers[index] ?? 0),
@@ -120,7 +120,7 @@ async function writeBlocks(on: Applying, numbers: readonly number[], plan: Plan)
       text(block.session),
       block.mac,
       int4(block.slots),
-      int4(countSlots(occupied)),
+      int4(countBits(occupied)),
       occupied,
       int4(block.bytes.length),
       sha256(block.bytes),
@@ -187,7 +187,7 @@ async function freeSlots(on: Applying, { freed }: Plan): Promise<void> {
     [...freed.keys()],
   )
   for (const { block, occupied } of rows) {
-    for (const slot of freed.get(block) ?? []) setSlot(occupied, slot, false)
+    for (const slot of freed.get(block) ?? []) clearBit(occupied, slot)
   }
   await run(
     on,
@@ -197,7 +197,7 @@ async function freeSlots(on: Applying, { freed }: Plan): Promise<void> {
      WHERE b.collection = $1 AND b.block = f.block`,
     rows.map(({ block }) => block),
     rows.map(({ occupied }) => occupied),
-    rows.map(({ occupied }) => countSlots(occupied)),
+    rows.map(({ occupied }) => countBits(occupied)),
   )
 }
 
@@ -292,7 +292,7 @@ export async function applyChange(
   const states =
     tokens.length === 0
       ? []
-      : await run<{ token: Uint8Array; version: number; block: number | null; slot: number }>(
+      : await run<Pick<RawRecord, 'token' | 'version' | 'block' | 'slot'>>(
           on,
           'records_state',
           `SELECT token, version, block, slot FROM ${on.s}.records
@@ -300,7 +300,7 @@ export async function applyChange(
           tokens,
         )
   const before = states.map(({ token, version, block, slot }) => {
-    return { token, version, place: block === null ? undefined : { block, slot } }
+    return { token, version, place: block === null || slot === null ? undefined : { block, slot } }
   })
   const plan = planChange(change, before, row.lastVersion, numbers)
   await writeBlocks(on, numbers, plan)

@@ -9,9 +9,9 @@ import {
   filterKey,
   plain,
   selectCollection,
-  setSlot,
   storedRecord,
 } from './postgres-row.ts'
+import { setBit } from './slot-bits.ts'
 import { checkFilter, checkPartition, checkToken, collectionNotFound } from './store-check.ts'
 import type { Partition } from './store.ts'
 import type {
@@ -159,7 +159,7 @@ export async function readLive(
       continue
     }
     const live = new Uint8Array(Math.ceil(slots / 8))
-    for (const slot of bits) setSlot(live, slot, true)
+    for (const slot of bits) setBit(live, slot)
     blocks.set(block, live)
   }
   return { sequence: first.sequence, blocks }

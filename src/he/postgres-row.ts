@@ -149,20 +149,3 @@ export const storedRecord = (info: CollectionInfo, row: RawRecord): StoredRecord
 /** Whether a row is as it was written. */
 export const isSound = (row: RawRecord & { readonly checksum: Uint8Array }): boolean =>
   equal(recordChecksum(row, row.filters), row.checksum)
-
-/** Sets or clears the bit of a slot (slot 0: lowest bit of byte 0). */
-export function setSlot(bits: Uint8Array, slot: number, value: boolean): void {
-  const mask = 1 << (slot & 7)
-  const byte = bits[slot >> 3] ?? 0
-  bits[slot >> 3] = value ? byte | mask : byte & ~mask
-}
-
-export const hasSlot = (bits: Uint8Array, slot: number): boolean =>
-  ((bits[slot >> 3] ?? 0) & (1 << (slot & 7))) !== 0
-
-/** Slots whose bit is set. */
-export function countSlots(bits: Uint8Array): number {
-  let count = 0
-  for (let byte of bits) for (; byte !== 0; byte &= byte - 1) count++
-  return count
-}

@@ -5,6 +5,7 @@
  */
 import { EmbeddingError } from '../errors.ts'
 import type { Connection, Database, Statement } from './postgres-database.ts'
+import { queueTables } from './scan-queue-schema.ts'
 
 /** Of the tables below; a store of another version is refused. */
 const SCHEMA_VERSION = 1
@@ -97,6 +98,7 @@ CREATE INDEX records_version ON ${s}.records (collection, version);
 CREATE INDEX records_place ON ${s}.records (collection, block, slot);
 CREATE INDEX records_filters ON ${s}.records USING gin (filters);
 ${hashPartitions(`${s}.records`, partitions)}
+${queueTables(s)}
 CREATE TABLE ${s}.store (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   version integer NOT NULL,
@@ -151,7 +153,8 @@ async function checkDurable(connection: Connection): Promise<void> {
 export interface SchemaOptions {
   readonly create: boolean
   readonly readOnly: boolean
-  readonly partitions: number
+  /** Of a new store; default 16. */
+  readonly partitions?: number | undefined
 }
 
 /**
@@ -159,7 +162,7 @@ export interface SchemaOptions {
  * @throws EmbeddingError STORE_UNAVAILABLE when they are missing; STORE_INVALID for another version.
  */
 export async function prepareSchema(db: Database, options: SchemaOptions): Promise<void> {
-  const { create, readOnly, partitions } = options
+  const { create, readOnly, partitions = 16 } = options
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS) {
     throw new EmbeddingError('STORE_INVALID', 'not a number of partitions', {
       where: 'partitions',

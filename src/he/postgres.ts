@@ -261,7 +261,7 @@ export async function openPostgresStore(
   url: string,
   options: PostgresStoreOptions = {},
 ): Promise<EmbeddingStore> {
-  const { create: mayCreate = false, readOnly = false, partitions = 16 } = options
+  const { create: mayCreate = false, readOnly = false, partitions } = options
   const db = await connectPostgres(url, options)
   try {
     await prepareSchema(db, { create: mayCreate, readOnly, partitions })
