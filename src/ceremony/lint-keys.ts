@@ -1,10 +1,14 @@
 /** Rules on keys: made, wrapped, locked, restored, recorded, zeroised, and in the declared state at the end. */
 import { epochOf } from '../lifecycle/index.ts'
 import { type LintContext, at, keysOf } from './lint-context.ts'
-import type { PlanKey } from './plan.ts'
+import type { Plan, PlanKey } from './plan.ts'
 import { type KeyModel, type ModelStep, type RoomModel, tokenOf, walk } from './room-model.ts'
 
 const MAKES = new Set(['do key.generate', 'do key.unwrap'])
+
+/** A seed is restored from its file, which is all that is left of it. */
+const restoresSeed = (plan: Plan, act: string, field: string, name: string): boolean =>
+  act === 'check key.restore' && field === 'key' && plan.keys[name]?.role === 'embedding-seed'
 
 /** KEY-LIFE-1, -2, -3: what a step needs its keys to be. */
 function life(context: LintContext, { act, args, index }: ModelStep, room: RoomModel): void {
@@ -21,7 +25,7 @@ function life(context: LintContext, { act, args, index }: ModelStep, room: RoomM
     } else if (key.state === 'none') {
       const hint = 'make it first, or declare `existing: true`'
       report('KEY-LIFE-1', path, `key ${name} does not exist yet`, hint)
-    } else if (key.state === 'gone') {
+    } else if (key.state === 'gone' && !restoresSeed(plan, act, field, name)) {
       report('KEY-LIFE-2', path, `key ${name} was zeroised before`, 'move the step before it')
     }
   }

@@ -176,7 +176,10 @@ export const RULES = {
     'A key is used only after it was made, unless it is `existing`.',
     'It would fail in the room.',
   ),
-  'KEY-LIFE-2': error('A key is not used after it was zeroised.', 'It would fail in the room.'),
+  'KEY-LIFE-2': error(
+    'A key is not used after it was zeroised; an `embedding-seed` is restored from its file.',
+    'It would fail in the room.',
+  ),
   'KEY-LIFE-3': error(
     'A key is made once, and not when it is `existing`.',
     'Two keys under one name cannot be told apart.',

@@ -3,7 +3,7 @@
  * who has approved. The linter walks the plan over this model; no rule keeps state of its own.
  */
 import { type ActionSpec, type ArgumentName, REFERENT, actionSpec } from './action-table.ts'
-import type { Plan, Step } from './plan.ts'
+import type { Plan, PlanKey, Step } from './plan.ts'
 import type { Role } from './room.ts'
 
 /** A wrapped copy of a key. */
@@ -82,15 +82,24 @@ const blankToken = (): TokenModel => ({
   inventoryRecorded: false,
 })
 
+/** An embedding seed of an earlier ceremony that ends absent is on no token: all that is left are its files. */
+const isFiled = ({ steps }: Plan, name: string, { role, existing, end }: PlanKey): boolean =>
+  existing &&
+  role === 'embedding-seed' &&
+  end === 'absent' &&
+  !steps.some(
+    (step) => step.kind === 'do' && step.action === 'key.zeroise' && step.with.key === name,
+  )
+
 /** The room before the first step. */
 function emptyRoom(plan: Plan): RoomModel {
   return {
     tokens: new Map(plan.tokens.map((token) => [token, blankToken()])),
     keys: new Map(
-      Object.entries(plan.keys).map(([name, { existing }]) => [
+      Object.entries(plan.keys).map(([name, key]) => [
         name,
         {
-          state: existing ? 'locked' : 'none',
+          state: isFiled(plan, name, key) ? 'gone' : key.existing ? 'locked' : 'none',
           made: undefined,
           zeroised: undefined,
           wrapped: false,

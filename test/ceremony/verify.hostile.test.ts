@@ -501,6 +501,18 @@ describe('keys', () => {
     expect(await failures({ line })).toEqual(['KEY-COPIES-1'])
   })
 
+  it('a wrapped copy of a key, no embedding seed, under one KEK', async () => {
+    const line = edit('ledger', (one) => {
+      const ledger = fields(one['ledger'])
+      const copies = (ledger['copies'] as Json[]).map((copy) => {
+        const { outer: _outer, ...single } = fields(copy)
+        return single
+      })
+      return { ...one, ledger: { ...ledger, copies } }
+    })
+    expect(await failures({ line })).toEqual(['KEY-COPIES-1'])
+  })
+
   it('a wrapped copy that is not mentioned', async () => {
     const line = edit('ledger', (one) => ({
       ...one,

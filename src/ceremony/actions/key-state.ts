@@ -45,6 +45,12 @@ export function knownKey(ceremony: Ceremony, name: string): KnownKey {
   })
 }
 
+/** The check value of a key the ledger knows; of an embedding seed also when only its files are left. */
+export function knownKcv(ceremony: Ceremony, name: string): KnownKey['kcv'] {
+  const entry = ceremony.ledger.keys[name]
+  return entry?.role === 'embedding-seed' ? entry.kcv : knownKey(ceremony, name).kcv
+}
+
 const classOf = ({ publicKey }: Pick<KnownKey, 'publicKey'>): Key['class'] =>
   publicKey === undefined ? 'secret-key' : 'private-key'
 

@@ -22,7 +22,7 @@ import {
   type Born,
   describe,
   inspectObject,
-  knownKey,
+  knownKcv,
   ledgerKey,
   plannedKey,
   refuseTaken,
@@ -156,7 +156,7 @@ export async function restoreTest(
   })
   const { method, value } = await restored.kcv()
   await pair.inner.token.discard(restored)
-  const want = knownKey(ceremony, name).kcv
+  const want = knownKcv(ceremony, name)
   if (method !== want.method || value !== want.value) {
     throw new TokenError('KEY_CHANGED', 'the wrapped copy does not restore the key', {
       where: from,
