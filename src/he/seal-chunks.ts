@@ -15,7 +15,7 @@ import { EmbeddingError } from '../errors.ts'
 import type { Geometry } from './parameters.ts'
 import { inSeal, type Plaintext, type Seal } from './seal.ts'
 import { wordsLength, writeCiphertext, writePlaintext, writeSeeded } from './seal-layout.ts'
-import { packResidues, unpackResidues } from './seal-residues.ts'
+import { packResidues, unpackResidues } from './residues.ts'
 
 /** Milliseconds of work before other work gets its turn. */
 const SLICE_MS = 5

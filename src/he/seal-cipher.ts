@@ -38,7 +38,8 @@ export async function createSealCipher(g: Geometry, seed: Uint8Array): Promise<S
       expected: `${SECRET_BYTES} bytes`,
     })
   }
-  const own = seed.slice()
+  // Not slice(), which of a Buffer is a view: the caller's seed would be wiped.
+  const own = new Uint8Array(seed)
   const library = await seal(g.set)
   const { lib, context, layout } = library
   const key = inSeal('secret key', () => {

@@ -4,7 +4,7 @@ import { SEED_BYTES, polynomialBytes } from './ciphertext-format.ts'
 import { EmbeddingError } from '../errors.ts'
 import type { ParameterSet } from './parameters.ts'
 import { type SealLayout, readSeeded, writeSeeded } from './seal-layout.ts'
-import { packResidues, unpackResidues } from './seal-residues.ts'
+import { packResidues, unpackResidues } from './residues.ts'
 
 /** Bytes of a packed public key. */
 export const publicKeyBytes = (set: ParameterSet): number => polynomialBytes(set) + SEED_BYTES

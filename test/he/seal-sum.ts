@@ -9,7 +9,7 @@ import type { Geometry } from '../../src/he/parameters.ts'
 import { seal } from '../../src/he/seal.ts'
 import { chunkToSeal } from '../../src/he/seal-chunks.ts'
 import { readCiphertext } from '../../src/he/seal-layout.ts'
-import { packResidues } from '../../src/he/seal-residues.ts'
+import { packResidues } from '../../src/he/residues.ts'
 
 /** Result ciphertext of one block and one query. */
 export async function sumOfProducts(
