@@ -99,14 +99,23 @@ Napi::Value Unpack(const Napi::CallbackInfo& info) {
   return WordsToJs(env, words.get(), count);
 }
 
-// heExpandSeed(seed, ring) -> words
+const Kernel* ToKernel(const Napi::Value& value) {
+  if (!value.IsString()) Throw(value.Env(), "expected the name of a kernel");
+  const std::string name = value.As<Napi::String>().Utf8Value();
+  for (const Kernel* kernel : AvailableKernels()) {
+    if (name == kernel->name) return kernel;
+  }
+  Throw(value.Env(), "this CPU has no such kernel");
+}
+
+// heExpandSeed(seed, ring, kernel) -> words
 Napi::Value Expand(const Napi::CallbackInfo& info) {
-  ExpectArguments(info, 2);
+  ExpectArguments(info, 3);
   const Bytes seed = ToBytes(info[0]);
   const Ring ring = ToRing(info[1]);
   if (seed.length != kSeedBytes) Throw(info.Env(), "a seed has 64 bytes");
   const std::unique_ptr<uint64_t[]> words(new uint64_t[ring.degree]);
-  ExpandSeed(seed.data, ring, words.get());
+  ExpandSeed(seed.data, ring, ToKernel(info[2])->lanes, words.get());
   return WordsToJs(info.Env(), words.get(), ring.degree);
 }
 
@@ -118,15 +127,6 @@ Napi::Value Kernels(const Napi::CallbackInfo& info) {
     names.Set(names.Length(), Napi::String::New(info.Env(), kernel->name));
   }
   return names;
-}
-
-const Kernel* ToKernel(const Napi::Value& value) {
-  if (!value.IsString()) Throw(value.Env(), "expected the name of a kernel");
-  const std::string name = value.As<Napi::String>().Utf8Value();
-  for (const Kernel* kernel : AvailableKernels()) {
-    if (name == kernel->name) return kernel;
-  }
-  Throw(value.Env(), "this CPU has no such kernel");
 }
 
 // --- Blocks ---
@@ -286,7 +286,7 @@ class ScanJob final : public HeJob {
   void Work() override { outcome_ = Scan(input_, *cancelled_); }
 
   Napi::Value Result(Napi::Env env) override {
-    const Napi::Object out = Napi::Object::New(env);
+    Napi::Object out = Napi::Object::New(env);
     out["aborted"] = Napi::Boolean::New(env, outcome_.aborted);
     out["badQuery"] = Napi::Number::New(env, outcome_.bad_query);
     out["badResidue"] = Napi::Number::New(env, outcome_.bad_residue);
@@ -320,7 +320,7 @@ Napi::Value StartScan(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<ScanJob>(env, std::move(input), info[5].As<Napi::Array>(),
                                        ToBytes(info[6]));
   const std::shared_ptr<CancelFlag> cancelled = job->cancelled();
-  const Napi::Object out = Napi::Object::New(env);
+  Napi::Object out = Napi::Object::New(env);
   out["cancel"] = Napi::Function::New(
       env, [cancelled](const Napi::CallbackInfo&) { cancelled->store(true); });
   out["done"] = HeJob::Start(std::move(job));

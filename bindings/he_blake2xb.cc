@@ -115,8 +115,6 @@ KEYRITE_INLINE void Leaves(const uint64_t* root, uint64_t* output) {
   }
 }
 
-void LeavesPortable(const uint64_t* root, uint64_t* output) { Leaves<uint64_t>(root, output); }
-
 #if defined(__x86_64__)
 typedef uint64_t Lanes4 __attribute__((vector_size(32)));
 typedef uint64_t Lanes8 __attribute__((vector_size(64)));
@@ -130,15 +128,13 @@ __attribute__((target("avx512f"))) void LeavesAvx512(const uint64_t* root, uint6
 }
 #endif
 
-auto ChooseLeaves() {
-#if defined(__x86_64__)
-  if (HasAvx512Ifma()) return LeavesAvx512;
-  if (HasAvx2()) return LeavesAvx2;
-#endif
-  return LeavesPortable;
-}
-
 }  // namespace
+
+Lanes WidestLanes() {
+  static const Lanes widest =
+      HasAvx512Ifma() ? Lanes::kEight : (HasAvx2() ? Lanes::kFour : Lanes::kOne);
+  return widest;
+}
 
 // BLAKE2X §2.1, first step: the hash of key and message; RFC 7693 §3.3: the key is the first block.
 Blake2xbKey::Blake2xbKey(const uint8_t* key) {
@@ -150,13 +146,17 @@ Blake2xbKey::Blake2xbKey(const uint8_t* key) {
   Compress(hash_, block, sizeof(block), false);
 }
 
-void Blake2xbKey::Output(uint64_t message, uint64_t* output) const {
-  static const auto leaves = ChooseLeaves();
+void Blake2xbKey::Output(uint64_t message, Lanes lanes, uint64_t* output) const {
   uint64_t root[kHashWords];
   std::memcpy(root, hash_, sizeof(root));
   const uint64_t block[16] = {message};
   Compress(root, block, sizeof(block) + sizeof(message), true);
-  leaves(root, output);
+#if defined(__x86_64__)
+  if (lanes == Lanes::kEight) return LeavesAvx512(root, output);
+  if (lanes == Lanes::kFour) return LeavesAvx2(root, output);
+#endif
+  (void)lanes;
+  Leaves<uint64_t>(root, output);
 }
 
 }  // namespace keyrite

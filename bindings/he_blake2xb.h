@@ -10,12 +10,18 @@ namespace keyrite {
 
 constexpr size_t kBlake2xbWords = 512;
 
+// Output blocks that are made at once: lanes of a vector register.
+enum class Lanes { kOne, kFour, kEight };
+
+// The most that this CPU has.
+Lanes WidestLanes();
+
 // The hash of the key, from which the outputs for any number of messages start.
 struct Blake2xbKey {
   explicit Blake2xbKey(const uint8_t* key);
 
-  // Output for a message, the fastest way this CPU has.
-  void Output(uint64_t message, uint64_t* output) const;
+  // Output for a message; the same for all lanes.
+  void Output(uint64_t message, Lanes lanes, uint64_t* output) const;
 
  private:
   uint64_t hash_[8];

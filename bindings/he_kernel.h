@@ -12,6 +12,7 @@
 
 #include <vector>
 
+#include "he_blake2xb.h"
 #include "he_ring.h"
 
 namespace keyrite {
@@ -42,6 +43,8 @@ struct Kernel {
   const char* name;
   bool (*available)();
   void (*run)(const Pass& pass);
+  // What the same CPUs have for seeds.
+  Lanes lanes;
 };
 
 extern const Kernel kIfmaKernel;

@@ -115,6 +115,6 @@ void Run(const Pass& pass) { kPortableKernel.run(pass); }
 
 }  // namespace
 
-const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run};
+const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run, Lanes::kFour};
 
 }  // namespace keyrite

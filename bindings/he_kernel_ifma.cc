@@ -205,6 +205,6 @@ void Run(const Pass& pass) { kPortableKernel.run(pass); }
 
 }  // namespace
 
-const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run};
+const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run, Lanes::kEight};
 
 }  // namespace keyrite

@@ -45,7 +45,7 @@ void Run(const Pass& pass) {
 
 }  // namespace
 
-const Kernel kPortableKernel = {"portable", Always, Run};
+const Kernel kPortableKernel = {"portable", Always, Run, Lanes::kOne};
 
 std::vector<const Kernel*> AvailableKernels() {
   std::vector<const Kernel*> kernels;

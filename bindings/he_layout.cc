@@ -28,7 +28,7 @@ size_t Layout::Place(const PackedChunks& packed, size_t chunk, uint64_t* scratch
   if (bad != kAllResiduesGood) return bad;
   const uint8_t* second = from + ring_.PackedBytes();
   if (packed.seeded) {
-    ExpandSeed(second, ring_, scratch + degree);
+    ExpandSeed(second, ring_, WidestLanes(), scratch + degree);
   } else {
     bad = UnpackResidues(second, degree, ring_.bits, ring_.modulus, scratch + degree);
     if (bad != kAllResiduesGood) return degree + bad;

@@ -3,20 +3,18 @@
 // A word is used with a probability of 1 - q / 2^64, so replacements are rare.
 #include "he_seed.h"
 
-#include "he_blake2xb.h"
-
 namespace keyrite {
 namespace {
 
 // The generator's stream (randomgen.cpp, Blake2xbPRNG): the outputs for counters 0, 1, 2 ...
 class Words {
  public:
-  explicit Words(const uint8_t* seed) : key_(seed) {}
+  Words(const uint8_t* seed, Lanes lanes) : key_(seed), lanes_(lanes) {}
 
   void Fill(uint64_t* words, size_t count) {
     size_t at = 0;
     while (at + kBlake2xbWords <= count) {
-      key_.Output(counter_++, words + at);
+      key_.Output(counter_++, lanes_, words + at);
       at += kBlake2xbWords;
     }
     for (; at < count; at++) words[at] = Next();
@@ -24,7 +22,7 @@ class Words {
 
   uint64_t Next() {
     if (used_ == kBlake2xbWords) {
-      key_.Output(counter_++, buffer_);
+      key_.Output(counter_++, lanes_, buffer_);
       used_ = 0;
     }
     return buffer_[used_++];
@@ -32,6 +30,7 @@ class Words {
 
  private:
   Blake2xbKey key_;
+  Lanes lanes_;
   uint64_t counter_ = 0;
   size_t used_ = kBlake2xbWords;
   uint64_t buffer_[kBlake2xbWords];
@@ -39,8 +38,8 @@ class Words {
 
 }  // namespace
 
-void ExpandSeed(const uint8_t* seed, const Ring& ring, uint64_t* residues) {
-  Words words(seed);
+void ExpandSeed(const uint8_t* seed, const Ring& ring, Lanes lanes, uint64_t* residues) {
+  Words words(seed, lanes);
   words.Fill(residues, ring.degree);
   const uint64_t limit = ~uint64_t{0} - ~uint64_t{0} % ring.modulus - 1;
   for (size_t at = 0; at < ring.degree; at++) {

@@ -2,6 +2,7 @@
 #ifndef KEYRITE_HE_SEED_H
 #define KEYRITE_HE_SEED_H
 
+#include "he_blake2xb.h"
 #include "he_ring.h"
 
 namespace keyrite {
@@ -9,7 +10,7 @@ namespace keyrite {
 constexpr size_t kSeedBytes = 64;
 
 // Writes ring.degree residues.
-void ExpandSeed(const uint8_t* seed, const Ring& ring, uint64_t* residues);
+void ExpandSeed(const uint8_t* seed, const Ring& ring, Lanes lanes, uint64_t* residues);
 
 }  // namespace keyrite
 

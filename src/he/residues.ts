@@ -47,8 +47,10 @@ export const invalidResidue = (where: string, index?: number): EmbeddingError =>
 
 /**
  * c1 of a seeded ciphertext: the N words that SEAL's default generator and its uniform sampling make of a 64-byte
- * seed, in the order of its number-theoretic transform.
- * @throws TypeError when the seed has another length; EmbeddingError KERNEL_UNAVAILABLE.
+ * seed, in the order of its number-theoretic transform. `path` is one of `kernelPaths()` (default: the first).
+ * @throws TypeError when the seed has another length or the CPU no such path; EmbeddingError KERNEL_UNAVAILABLE.
  */
-export const expandSeed = (seed: Uint8Array, set: ParameterSet): Uint8Array =>
-  scanAddon().heExpandSeed(seed, nativeRing(set))
+export function expandSeed(seed: Uint8Array, set: ParameterSet, path?: string): Uint8Array {
+  const addon = scanAddon()
+  return addon.heExpandSeed(seed, nativeRing(set), path ?? addon.heKernels()[0] ?? '')
+}

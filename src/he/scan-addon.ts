@@ -36,7 +36,7 @@ export interface ScanAddon {
   hePack(words: Uint8Array, bits: number): Uint8Array
   /** Words, or the index of the first residue that is wrong; `count` when unused bits are set. */
   heUnpack(packed: Uint8Array, count: number, bits: number, modulus: bigint): Uint8Array | number
-  heExpandSeed(seed: Uint8Array, ring: NativeRing): Uint8Array
+  heExpandSeed(seed: Uint8Array, ring: NativeRing, kernel: string): Uint8Array
   /** What this CPU runs, fastest first. */
   heKernels(): string[]
   /** A block, or the index of the first residue that is wrong, over c0 and c1 of every chunk. */
