@@ -4,6 +4,7 @@
  */
 import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 
 import { EmbeddingError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
@@ -20,7 +21,8 @@ import { segmentName } from './segment-reader.ts'
 import { mostlyDead, reclaimStep, Unreadable } from './segment-reclaim.ts'
 import { recoverSegments } from './segment-recovery.ts'
 import { type Appended, createSegmentWriter, type SegmentWriter } from './segment-writer.ts'
-import { type ChangeBytes, createLedger, writeChange } from './sqlite-change.ts'
+import { type ChangeBytes, writeChange } from './sqlite-change.ts'
+import { dropStep, markDropped } from './sqlite-drop.ts'
 import type { Index } from './sqlite-index.ts'
 import { collectionRow } from './sqlite-rows.ts'
 import type { CollectionInfo, KeyEpoch } from './types.ts'
@@ -111,8 +113,15 @@ export function createWriter(
     }
   }
 
-  /** One step. The change before it is durable, so nothing that fails here may fail it. */
-  async function reclaim(segments: SegmentWriter): Promise<void> {
+  /** Removes some of what was dropped; says whether there may be more. */
+  async function dropOne(segments: SegmentWriter): Promise<boolean> {
+    const { more, emptied } = dropStep(index, segments.current())
+    await unlinkAll(emptied)
+    return more
+  }
+
+  /** Empties some of a segment that is mostly dead. */
+  async function reclaimOne(segments: SegmentWriter): Promise<void> {
     const segment = mostlyDead(index, segments.current()).find((one) => !damaged.has(one))
     if (segment === undefined) return
     try {
@@ -122,9 +131,19 @@ export function createWriter(
       await unlinkAll(emptied)
     } catch (cause) {
       if (cause instanceof Unreadable) damaged.add(segment)
-      const reason = cause instanceof Error ? cause.message : 'unknown error'
-      const where = join(folder, segmentName(segment))
-      notice({ where, what: `its space could not be given back: ${reason}` })
+      throw cause
+    }
+  }
+
+  /** The change before it is durable, so nothing that fails here may fail it. */
+  async function giveSpaceBack(segments: SegmentWriter): Promise<void> {
+    for (const step of [dropOne, reclaimOne]) {
+      try {
+        await step(segments)
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : 'unknown error'
+        notice({ where: folder, what: `space could not be given back: ${reason}` })
+      }
     }
   }
 
@@ -149,17 +168,19 @@ export function createWriter(
     async create(info, epoch) {
       checkCollection(info, epoch)
       const { name, id, parameterSet, dimensions, metric, maxNorm, fields } = info
-      const text = { name, id, parameterSet, dimensions, metric, maxNorm, fields }
+      const kept = { name, id, parameterSet, dimensions, metric, maxNorm, fields }
+      const text = JSON.stringify(kept)
       await inTurn(() =>
         index.write(() => {
           if (index.get('SELECT 1 FROM collection WHERE name = ?', name) !== undefined) {
             throw collectionExists(name)
           }
           const number = index.run(
-            `INSERT INTO collection (name, info, sequence, tail_sequence, next_version,
-               records, tail, blocks) VALUES (?, ?, 0, 0, 1, 0, 0, 0)`,
+            `INSERT INTO collection (name, info, crc, sequence, tail_sequence, next_version,
+               records, tail, blocks) VALUES (?, ?, ?, 0, 0, 1, 0, 0, 0)`,
             name,
-            JSON.stringify(text),
+            text,
+            crc32(text),
           )
           index.run(
             'INSERT INTO epoch (collection, epoch, kcv) VALUES (?, ?, ?)',
@@ -174,33 +195,12 @@ export function createWriter(
     async drop(name) {
       collectionRow(index, name)
       await inTurn(async (segments) => {
-        const emptied = index.write(() => {
-          const { number } = collectionRow(index, name)
-          const ledger = createLedger(index)
-          for (const { segment, bytes } of index.all<{ segment: number; bytes: number }>(
-            `SELECT segment, sum(length) AS bytes FROM
-               (SELECT segment, length FROM block WHERE collection = ?1
-                UNION ALL SELECT segment, length FROM record WHERE collection = ?1)
-             GROUP BY segment`,
-            number,
-          )) {
-            ledger.add(segment, -bytes)
-          }
-          for (const sql of [
-            'DELETE FROM posting WHERE collection = ?',
-            'DELETE FROM record WHERE collection = ?',
-            'DELETE FROM block WHERE collection = ?',
-            'DELETE FROM session WHERE collection = ?',
-            'DELETE FROM epoch WHERE collection = ?',
-            'DELETE FROM collection WHERE number = ?',
-          ]) {
-            index.run(sql, number)
-          }
-          ledger.write([])
-          return ledger.dropEmpty(segments.current())
-        })
-        await unlinkAll(emptied)
+        // A new segment, so that the current one can go as well.
+        await segments.abandon()
+        markDropped(index, name)
       })
+      // Other writes may come in between the steps.
+      while (await inTurn(dropOne));
     },
 
     async commit(name, change) {
@@ -217,7 +217,7 @@ export function createWriter(
           }, onCommit)
         })
         await unlinkAll(emptied)
-        await reclaim(segments)
+        await giveSpaceBack(segments)
         return committed
       })
     },

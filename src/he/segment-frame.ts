@@ -20,6 +20,7 @@ import { equal, fromHex, sha256 } from '../bytes.ts'
 const MAGIC = [0x4b, 0x52, 0x53, 0x47] as const
 const VERSION = 1
 const DIGEST_AT = 48
+const HEX_16 = /^[0-9a-f]{32}$/
 /** Bytes before the payload. */
 export const FRAME_HEADER_BYTES = 80
 /** The uid of a frame of records. */
@@ -51,6 +52,8 @@ export function frameHeader(owner: FrameOwner, payload: readonly Uint8Array[]): 
 /** What is wrong with a frame, in a few words; undefined when it is the owner's and whole. */
 export function frameFault(frame: Uint8Array, owner: FrameOwner): string | undefined {
   if (frame.length < FRAME_HEADER_BYTES) return 'the frame is cut short'
+  // The owner comes from the index, which may be what is damaged.
+  if (!HEX_16.test(owner.uid) || !HEX_16.test(owner.collection)) return 'its row was changed'
   const payload = frame.subarray(FRAME_HEADER_BYTES)
   const wanted = frameHeader(owner, [payload])
   const fields = (header: Uint8Array) => header.subarray(0, DIGEST_AT)

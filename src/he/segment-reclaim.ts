@@ -56,7 +56,7 @@ function livePieces(index: Index, segment: number) {
       .filter(fits)
     const records = index
       .all<RecordPiece>(
-        `SELECT record.collection, version, token, record.epoch, filters, crc, segment, at, length,
+        `SELECT record.collection, version, token, record.epoch, filters, record.crc, segment, at, length,
            info ->> 'id' AS id, session.id AS sid
          FROM record JOIN collection ON collection.number = record.collection
          LEFT JOIN session ON session.number = record.session

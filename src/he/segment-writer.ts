@@ -36,7 +36,7 @@ export interface SegmentWriter {
   keep(): void
   /** The rows were not committed: cuts off what was appended. Never throws; what it cannot cut is left behind. */
   undo(): Promise<void>
-  /** Nobody knows whether the rows were committed: leaves the bytes alone and goes on in a new segment. */
+  /** Goes on in a new segment and leaves the bytes alone, e.g. because nobody knows whether the rows count. */
   abandon(): Promise<void>
   /** Segment that the next frame goes to, if it is known. */
   current(): number | undefined
@@ -181,9 +181,10 @@ export function createSegmentWriter(
     },
 
     async abandon() {
-      await closeAll(grown)
+      await closeAll(active === undefined || grown.includes(active) ? grown : [...grown, active])
       grown = []
       active = undefined
+      resume = undefined
     },
 
     current: () => active?.segment ?? resume?.segment,

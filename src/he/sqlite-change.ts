@@ -345,7 +345,10 @@ export function writeChange(
     if (gone === undefined) {
       throw invalidChange('there is no such block', { where: `block ${number}` })
     }
-    index.run('UPDATE record SET block = NULL, slot = NULL WHERE block = ?', number)
+    index.run(
+      'UPDATE record INDEXED BY record_place SET block = NULL, slot = NULL WHERE block = ?',
+      number,
+    )
     if (index.changes() > 0) changeTail(index.changes())
     index.run('DELETE FROM posting WHERE block = ?', number)
     ledger.add(gone.segment, -gone.length)

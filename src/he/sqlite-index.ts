@@ -20,6 +20,8 @@ const APPLICATION_ID = 0x4b524845
 const SCHEMA_VERSION = 1
 /** How long to wait for another process that holds a lock of SQLite, which it does for moments only. */
 const BUSY_MS = 5000
+/** Page cache of a connection, in KiB. Tokens are random, so that writes go all over their index. */
+const CACHE_KIB = 64 << 10
 /** Pages of the write-ahead log after which they go into the database: 16 MiB. */
 const CHECKPOINT_PAGES = 4096
 
@@ -27,13 +29,14 @@ const CHECKPOINT_PAGES = 4096
  * `segment`, `at`, `length`: where the bytes are. `live` of a segment: bytes that rows refer to.
  * `alive` of a block, `slots` of a posting: one bit per slot. A posting says which slots of a block were
  * sealed with a token; slots are never used twice, so it is right for as long as the block is there.
- * Collections and fields go by number.
+ * Collections and fields go by number. `dropped`: collections whose rows are still to be removed.
  */
 const SCHEMA = `
   CREATE TABLE collection (
     number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, info TEXT NOT NULL,
-    sequence INTEGER NOT NULL, tail_sequence INTEGER NOT NULL, next_version INTEGER NOT NULL,
+    crc INTEGER NOT NULL, sequence INTEGER NOT NULL, tail_sequence INTEGER NOT NULL, next_version INTEGER NOT NULL,
     records INTEGER NOT NULL, tail INTEGER NOT NULL, blocks INTEGER NOT NULL) STRICT;
+  CREATE TABLE dropped (collection INTEGER PRIMARY KEY) STRICT;
   CREATE TABLE epoch (
     collection INTEGER NOT NULL, epoch INTEGER NOT NULL, kcv TEXT NOT NULL,
     PRIMARY KEY (collection, epoch)) STRICT, WITHOUT ROWID;
@@ -114,7 +117,10 @@ function indexError(path: string, cause: unknown): unknown {
       cause,
     })
   }
-  const [got, hint] = HINTS[code] ?? [cause.message, undefined]
+  const known = HINTS[code]
+  // Anything else is a mistake in a statement, which no caller can do anything about.
+  if (known === undefined) return cause
+  const [got, hint] = known
   return new StorageError('STORAGE', 'the index could not be read or written', {
     where: path,
     got,
@@ -131,6 +137,7 @@ function connect(path: string, readOnly: boolean): DatabaseSync {
   })
   try {
     database.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA synchronous = FULL`)
+    database.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
     database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA trusted_schema = OFF`)
     return database
   } catch (cause) {

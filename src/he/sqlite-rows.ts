@@ -66,12 +66,17 @@ const RECORD_COLUMNS =
 const BLOCK_COLUMNS =
   'number, uid, epoch, session, mac, slots, alive, alive_count, segment, at, length, crc'
 
-/** Queries for records; the first value is always the number of the collection. */
+/**
+ * Queries for records; the first value is always the number of the collection. Indexes are named, because
+ * without statistics SQLite may go through a whole collection instead.
+ */
 export const RECORDS = {
   byToken: `SELECT ${RECORD_COLUMNS} FROM record WHERE collection = ? AND token = ?`,
-  byPlace: `SELECT ${RECORD_COLUMNS} FROM record WHERE collection = ? AND block = ? AND slot = ?`,
-  inBlock: `SELECT ${RECORD_COLUMNS} FROM record WHERE collection = ? AND block = ? ORDER BY slot`,
-  tail: `SELECT ${RECORD_COLUMNS} FROM record
+  byPlace: `SELECT ${RECORD_COLUMNS} FROM record INDEXED BY record_place
+    WHERE collection = ? AND block = ? AND slot = ?`,
+  inBlock: `SELECT ${RECORD_COLUMNS} FROM record INDEXED BY record_place
+    WHERE collection = ? AND block = ? ORDER BY slot`,
+  tail: `SELECT ${RECORD_COLUMNS} FROM record INDEXED BY record_tail
     WHERE collection = ? AND block IS NULL ORDER BY version`,
   page: `SELECT ${RECORD_COLUMNS} FROM record
     WHERE collection = ? AND version > ? ORDER BY version LIMIT ?`,
@@ -92,14 +97,20 @@ export const partitionValues = (partition: Partition | undefined): readonly [num
   partition?.index ?? 0,
 ]
 
-/** @throws EmbeddingError COLLECTION_NOT_FOUND. */
+/** @throws EmbeddingError COLLECTION_NOT_FOUND; STORE_INVALID when its description was changed. */
 export function collectionRow(index: Index, name: string): CollectionRow {
-  const row = index.get<{ info: string } & Omit<CollectionRow, 'info'>>(
-    `SELECT number, info, sequence, tail_sequence AS tailSequence, next_version AS nextVersion,
+  const row = index.get<{ info: string; crc: number } & Omit<CollectionRow, 'info'>>(
+    `SELECT number, info, crc, sequence, tail_sequence AS tailSequence, next_version AS nextVersion,
        records, tail, blocks FROM collection WHERE name = ?`,
     name,
   )
   if (row === undefined) throw collectionNotFound(name)
+  if (crc32(row.info) !== row.crc) {
+    throw new EmbeddingError('STORE_INVALID', 'the description of a collection was changed', {
+      where: `${index.path}: collection ${name}`,
+      hint: 'bring the directory back from a backup',
+    })
+  }
   return { ...row, info: JSON.parse(row.info) as CollectionInfo }
 }
 

@@ -12,6 +12,9 @@ import type {
 } from '../../src/he/types.ts'
 import { TOKEN_BYTES } from '../../src/he/types.ts'
 
+/** So small that segments are rolled, emptied and removed all the time. */
+export const SMALL_SEGMENT_BYTES = 40_000
+
 export const bytes = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
 export const hex16 = (): string => toHex(bytes(16))
 export const token = (): Uint8Array => bytes(TOKEN_BYTES)
