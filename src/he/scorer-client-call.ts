@@ -5,7 +5,7 @@ import { constants } from 'node:http2'
 import { concat } from '../bytes.ts'
 import { EmbeddingError, FormatError } from '../errors.ts'
 import { endedError } from './deadline.ts'
-import { Lost } from './scorer-client-connection.ts'
+import { type Connection, Lost } from './scorer-client-connection.ts'
 import {
   type ByteSource,
   type FrameParts,
@@ -148,7 +148,7 @@ export async function callScorer(
 export function callerError(
   error: unknown,
   signal: AbortSignal | undefined,
-  { name, closed }: { readonly name: string; readonly closed: boolean },
+  { target: { name }, closed }: Connection,
 ): unknown {
   // The stream breaks because the signal ended it.
   if (signal?.aborted === true) return endedError(signal)

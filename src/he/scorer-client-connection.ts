@@ -1,24 +1,9 @@
 /** The one HTTP/2 connection of a scorer's client, made again when it is lost. */
-import { type ClientHttp2Session, type SecureClientSessionOptions, connect } from 'node:http2'
-import { connect as connectSocket } from 'node:net'
+import { type ClientHttp2Session, connect } from 'node:http2'
 
 import { errnoOf } from '../errno.ts'
-import { ConfigError, EmbeddingError } from '../errors.ts'
-import { type Pem, nodePem, nodePems } from './scorer-pem.ts'
-
-/** Key and certificates of a client. */
-export interface ClientTls {
-  /** Authorities of the server's certificate; absent: those Node knows. */
-  readonly ca?: Pem | readonly Pem[]
-  readonly key?: Pem
-  readonly cert?: Pem
-  /** Name in the server's certificate, where it is not the host of the address. */
-  readonly servername?: string
-}
-
-/** Where a scorer is: `https://host:port`, `unix:/path`, or these with more to say. */
-export type ScorerAddress =
-  string | { readonly socket: string } | { readonly url: string; readonly tls?: ClientTls }
+import { EmbeddingError } from '../errors.ts'
+import type { Target } from './scorer-client-address.ts'
 
 const WINDOW_BYTES = 1024 * 1024
 const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024
@@ -26,26 +11,26 @@ const SESSION_MEGABYTES = 64
 /** While calls are under way the server must answer a PING this often. */
 const PING_MS = 15_000
 
+const CERTIFICATES =
+  'check the certificates: that of the server against ca, and key and cert of this client'
+
 /** The connection is gone, so nobody knows of the request; it may be made again. */
 export class Lost extends Error {
-  /** Undefined: trying again may help. */
+  /** Trying again cannot help. */
+  readonly final: boolean
   readonly hint: string | undefined
 
-  constructor(cause?: unknown) {
+  constructor(cause?: unknown, hint?: string) {
     const code = errnoOf(cause)
     super(code ?? 'connection lost', { cause })
-    const certificate = code !== undefined && /^ERR_(?:SSL|TLS)|CERT|VERIFY/.test(code)
-    this.hint = certificate
-      ? 'check the certificates: that of the server against ca, and key and cert of this client'
-      : undefined
+    this.final = code !== undefined && /^ERR_(?:SSL|TLS)|CERT|VERIFY/.test(code)
+    this.hint = this.final ? CERTIFICATES : hint
   }
 }
 
 /** See the file's comment. */
 export interface Connection {
-  /** For errors: scheme, host and port, or the path. */
-  readonly name: string
-  readonly authority: string
+  readonly target: Target
   /** A living session. @throws Lost. */
   open(): Promise<ClientHttp2Session>
   /** While something is under way the peer is pinged and the process kept alive. */
@@ -55,95 +40,75 @@ export interface Connection {
   readonly closed: boolean
 }
 
-function parseAddress(address: ScorerAddress): { socket: string } | { url: URL; tls: ClientTls } {
-  if (typeof address === 'object' && 'socket' in address) return { socket: address.socket }
-  const text = typeof address === 'string' ? address : address.url
-  if (text.startsWith('unix:')) return { socket: text.slice('unix:'.length).replace(/^\/\//, '') }
-  const url = URL.parse(text)
-  const bare =
-    url?.pathname === '/' && `${url.search}${url.hash}${url.username}${url.password}` === ''
-  if (url?.protocol !== 'https:' || !bare) {
-    throw new ConfigError('this is no address of a scorer', {
-      where: 'address',
-      expected: 'https://host:port, or unix:/path',
-      hint: 'plain HTTP is not offered; on one machine use a Unix socket',
-    })
-  }
-  return { url, tls: typeof address === 'string' ? {} : (address.tls ?? {}) }
-}
-
-const tlsOptions = ({ ca, key, cert, servername }: ClientTls): SecureClientSessionOptions => ({
-  minVersion: 'TLSv1.3',
-  ...(ca === undefined ? {} : { ca: nodePems(ca) }),
-  ...(key === undefined ? {} : { key: nodePem(key) }),
-  ...(cert === undefined ? {} : { cert: nodePem(cert) }),
-  ...(servername === undefined ? {} : { servername }),
-})
-
-/** @throws ConfigError. */
-export function createConnection(address: ScorerAddress, connectTimeoutMs: number): Connection {
-  const target = parseAddress(address)
-  const name = 'socket' in target ? `unix:${target.socket}` : target.url.origin
-  const authority = 'socket' in target ? 'localhost' : target.url.host
-  const options = {
+/** Connects, and waits until the server has said something. */
+function connectTo(
+  target: Target,
+  connectTimeoutMs: number,
+  onOver: () => void,
+): Promise<ClientHttp2Session> {
+  const { promise, resolve, reject } = Promise.withResolvers<ClientHttp2Session>()
+  const socket = target.open()
+  const session = connect(`${target.scheme}://${target.authority}`, {
     maxSessionMemory: SESSION_MEGABYTES,
     settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+    createConnection: () => socket,
+  })
+  let reason: unknown
+  const over = () => {
+    clearTimeout(timer)
+    onOver()
+    // TLS 1.3: a server that does not like our certificate may close without a word.
+    reject(new Lost(reason, target.scheme === 'https' ? CERTIFICATES : undefined))
+    if (!session.destroyed) session.destroy()
   }
+  const fail = (error: unknown) => {
+    reason ??= error
+    over()
+  }
+  const timer = setTimeout(
+    () => fail(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })),
+    connectTimeoutMs,
+  )
+  // Also the socket itself: a session that ends in its handshake does not always say so.
+  socket.on('error', fail).once('close', over)
+  session
+    .on('error', fail)
+    .once('close', over)
+    .once('goaway', onOver)
+    // With TLS 1.3 our handshake is over before the server has looked at our certificate; its SETTINGS
+    // are the first thing it says after that.
+    .once('remoteSettings', () => {
+      clearTimeout(timer)
+      session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+      session.unref()
+      resolve(session)
+    })
+  return promise
+}
+
+/** Connects when it is first used. */
+export function createConnection(target: Target, connectTimeoutMs: number): Connection {
   let current: Promise<ClientHttp2Session> | undefined
-  let live: ClientHttp2Session | undefined
   let closed = false
 
   function connectNow(): Promise<ClientHttp2Session> {
-    const session =
-      'socket' in target
-        ? connect('http://localhost', {
-            ...options,
-            createConnection: () => connectSocket(target.socket),
-          })
-        : connect(target.url, { ...options, ...tlsOptions(target.tls) })
-    const { promise, resolve, reject } = Promise.withResolvers<ClientHttp2Session>()
-    const forget = () => {
-      if (live === session) live = undefined
-      if (current === promise) current = undefined
-    }
-    let reason: unknown
-    const timer = setTimeout(() => {
-      reason = Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })
-      session.destroy()
-    }, connectTimeoutMs)
-    session
-      .on('error', (error: unknown) => {
-        reason = error
-      })
-      .once('goaway', forget)
-      .once('close', () => {
-        clearTimeout(timer)
-        forget()
-        reject(new Lost(reason))
-      })
-      // With TLS 1.3 the handshake ends before the server has looked at our certificate; its SETTINGS
-      // are the first thing it says after that.
-      .once('remoteSettings', () => {
-        clearTimeout(timer)
-        session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
-        session.unref()
-        live = session
-        resolve(session)
-      })
-    return promise
+    const own: Promise<ClientHttp2Session> = connectTo(target, connectTimeoutMs, () => {
+      if (current === own) current = undefined
+    })
+    return own
   }
 
   return {
-    name,
-    authority,
+    target,
     async open() {
-      if (closed) throw new EmbeddingError('CLOSED', 'the client is closed', { where: name })
-      if (live !== undefined && !live.closed && !live.destroyed) return live
-      if (live !== undefined) current = undefined
-      current ??= connectNow()
-      return current
+      if (closed) {
+        throw new EmbeddingError('CLOSED', 'the client is closed', { where: target.name })
+      }
+      const session = await (current ??= connectNow())
+      // GOAWAY has come, or it has just been lost.
+      return session.closed || session.destroyed ? (current = connectNow()) : session
     },
-    busy: (session) => keepAlive(session),
+    busy: keepAlive,
     async close() {
       closed = true
       const session = await current?.catch(() => undefined)

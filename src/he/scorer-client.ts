@@ -9,12 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ConfigError, EmbeddingError } from '../errors.ts'
 import { callSignal } from './deadline.ts'
 import { type CallAnswer, type CallRequest, callScorer, callerError } from './scorer-client-call.ts'
-import {
-  type Connection,
-  Lost,
-  type ScorerAddress,
-  createConnection,
-} from './scorer-client-connection.ts'
+import { type ScorerAddress, parseAddress } from './scorer-client-address.ts'
+import { Lost, createConnection } from './scorer-client-connection.ts'
 import type { BlockScores, CallOptions, Scan, Scorer } from './types.ts'
 import {
   type ByteSource,
@@ -30,7 +26,7 @@ import {
 } from './wire.ts'
 import { untilEnded } from './wire-wait.ts'
 
-export type { ClientTls, ScorerAddress } from './scorer-client-connection.ts'
+export type { ClientTls, ScorerAddress } from './scorer-client-address.ts'
 
 /** For {@link connectScorer}. All bounds are on what one answer may bring. */
 export interface ScorerClientOptions {
@@ -113,8 +109,9 @@ export async function connectScorer(
   options: ScorerClientOptions = {},
 ): Promise<Scorer> {
   const settings = completeOptions(options)
-  const connection: Connection = createConnection(address, settings.connectTimeoutMs)
-  const { name } = connection
+  const target = parseAddress(address)
+  const { name } = target
+  const connection = createConnection(target, settings.connectTimeoutMs)
 
   const signalOf = ({ signal, timeoutMs = settings.timeoutMs }: CallOptions = {}) => {
     const until = performance.now() + timeoutMs
@@ -128,8 +125,8 @@ export async function connectScorer(
     return {
       ':method': parts.length === 0 ? 'GET' : 'POST',
       ':path': path,
-      ':scheme': name.startsWith('unix:') ? 'http' : 'https',
-      ':authority': connection.authority,
+      ':scheme': target.scheme,
+      ':authority': target.authority,
       [TIMEOUT_HEADER]: String(left),
       ...(parts.length === 0
         ? {}
@@ -179,10 +176,7 @@ export async function connectScorer(
         return await attempt(one, decode, signal, keep)
       } catch (error) {
         const again =
-          error instanceof Lost &&
-          error.hint === undefined &&
-          tries < settings.attempts &&
-          !signal.aborted
+          error instanceof Lost && !error.final && tries < settings.attempts && !signal.aborted
         if (!again) throw callerError(error, signal, connection)
         const ms = BACKOFF_MS * 4 ** (tries - 1)
         // Clients that lost one server do not all come back in the same moment.

@@ -176,6 +176,18 @@ function hook<T>(call: ((value: T) => void) | undefined): (value: T) => void {
   }
 }
 
+function createTlsServer(http2: ServerOptions, tls: ServerTls): Http2Server {
+  try {
+    return createSecureServer({ ...http2, ...serverTlsOptions(tls, HANDSHAKE_MS) })
+  } catch (cause) {
+    throw new ConfigError('key or certificates of the server cannot be used', {
+      where: 'listen.tls',
+      expected: 'PEM, and a key that belongs to its certificate',
+      cause,
+    })
+  }
+}
+
 /** @throws ConfigError, StorageError LOCKED when another process listens on the socket. */
 export async function serveScorer(options: ScorerServerOptions): Promise<ScorerServer> {
   const { scorer, listen: at, operations } = options
@@ -224,10 +236,7 @@ export async function serveScorer(options: ScorerServerOptions): Promise<ScorerS
       enablePush: false,
     },
   }
-  const server =
-    tls === undefined
-      ? createServer(http2)
-      : createSecureServer({ ...http2, ...serverTlsOptions(tls, HANDSHAKE_MS) })
+  const server = tls === undefined ? createServer(http2) : createTlsServer(http2, tls)
   server.maxConnections = limits.maxConnections
   const traffic = takeTraffic(server, served, admits)
   const main = await listen(server, 'https', at)

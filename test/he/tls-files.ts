@@ -33,7 +33,7 @@ export function authority(directory: string, name: string): Authority {
   const keyOptions = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   openssl(
     ...['req', '-x509', ...keyOptions, '-keyout', file('.key'), '-out', file('.crt')],
-    ...['-subj', `/CN=${name}`, '-days', '2', '-addext', 'keyUsage=critical,keyCertSign'],
+    ...['-subj', `/CN=${name}`, '-days', '2', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'],
   )
   writeFileSync(file('.db'), '')
   writeFileSync(
