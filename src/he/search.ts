@@ -156,10 +156,13 @@ export async function searchCollection(
   }
   const encryptMs = lap()
 
-  /** Decrypts a scan into candidates. */
-  async function decrypt(scan: Scan, queries: readonly Query[]): Promise<number> {
+  /** Decrypts a scan into candidates, as it comes. */
+  async function decrypt(scan: Scan, queries: readonly Query[]) {
     let blocks = 0
+    let scanMs = 0
+    let decryptMs = 0
     for await (const { block, epoch, live, results } of scan.blocks) {
+      scanMs += lap()
       throwIfEnded(signal)
       if (
         results.length !== queries.length ||
@@ -175,8 +178,9 @@ export async function searchCollection(
         queries[index]!.candidates.offer(block, scores, live)
       }
       blocks++
+      decryptMs += lap()
     }
-    return blocks
+    return { blocks, scanMs: scanMs + lap(), decryptMs }
   }
 
   async function openTail(tail: ScanTail): Promise<OpenTail> {
@@ -258,9 +262,7 @@ export async function searchCollection(
         { queries: encrypted, filter, ...(known ? { knownTail: known.sequence } : {}) },
         call,
       )
-      const scanMs = lap()
-      const blocks = await decrypt(scan, queries)
-      const decryptMs = lap()
+      const { blocks, scanMs, decryptMs } = await decrypt(scan, queries)
       const tail = await openTail(scan.tail)
       const opened = await openCandidates(queries)
       if (opened !== undefined) {
