@@ -73,6 +73,15 @@ export function residentBytes(g: Geometry): number {
 /** `kSegment` of `bindings/he_kernel.h`. */
 const SEGMENT_CHUNKS = 4096
 
+/**
+ * Reads the blocks' memory once, in a plain loop, and adds its words up: what memory alone takes of a scan.
+ * @throws TypeError for a block that was freed.
+ */
+export function readBlocks(blocks: readonly ResidentBlock[], threads: number): Promise<bigint> {
+  const natives = blocks.map((block) => loaded.get(block)?.native ?? block)
+  return scanAddon().heRead(natives as NativeBlock[], threads)
+}
+
 /** A block belongs to kernels of the same layout only. */
 const layoutOf = (g: Geometry): string => Buffer.from(g.layoutDigest).toString('hex')
 

@@ -1,0 +1,21 @@
+/** How long single calls take: the best of several rounds, in turns with what they are compared with. */
+
+/** Does the work once. */
+export type Task = () => Promise<unknown>
+
+/**
+ * Milliseconds of the fastest call of each task. All take their turn in every round, so that a machine that slows
+ * down slows all; the first round does not count.
+ */
+export async function bestTimes(rounds: number, ...tasks: readonly Task[]): Promise<number[]> {
+  const best = tasks.map(() => Number.POSITIVE_INFINITY)
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [at, task] of tasks.entries()) {
+      const started = performance.now()
+      await task()
+      const elapsed = performance.now() - started
+      if (round > 0) best[at] = Math.min(best[at] ?? elapsed, elapsed)
+    }
+  }
+  return best
+}
