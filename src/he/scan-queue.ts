@@ -20,6 +20,7 @@ import { createHash } from 'node:crypto'
 import type { EmbeddingErrorCode } from '../errors.ts'
 import { int4, int8, readInt8 } from './postgres-copy.ts'
 import type { Connection, Database } from './postgres-database.ts'
+import { plain } from './postgres-row.ts'
 import type { EncryptedQuery } from './types.ts'
 
 /** A task is not given to a sixth worker when five did not finish it. */
@@ -244,7 +245,7 @@ export function scanQueue(db: Database): ScanQueue {
         )
         for await (const [block, epoch, bytes] of rows) {
           if (bytes === undefined) continue
-          results.push({ block: readInt8(block), epoch: readInt8(epoch), bytes })
+          results.push({ block: readInt8(block), epoch: readInt8(epoch), bytes: plain(bytes) })
         }
         return results
       }),
@@ -276,7 +277,7 @@ export function scanQueue(db: Database): ScanQueue {
       const queries: Map<number, Uint8Array>[] = []
       for (const { position, epoch, bytes } of rows) {
         while (queries.length <= position) queries.push(new Map())
-        queries[position]?.set(epoch, bytes)
+        queries[position]?.set(epoch, plain(bytes))
       }
       return queries
     },
