@@ -1,0 +1,170 @@
+/** Kits, and the keys of a session that only the key holder can open. */
+import { describe, expect, it } from 'vitest'
+
+import { ingestKit, openSession } from '../../src/he/ingest-kit.ts'
+import { newSession, parseIngestKit, writeIngestKit } from '../../src/he/ingest-session.ts'
+import { deriveKeys } from '../../src/he/keys.ts'
+import { hpke } from '../../src/he/session-hpke.ts'
+import type { CollectionInfo } from '../../src/he/types.ts'
+
+const info: CollectionInfo = {
+  name: 'contracts',
+  id: '0f'.repeat(16),
+  parameterSet: 'bgv-n2048-q51-t14-b8',
+  dimensions: 8,
+  metric: 'inner-product',
+  maxNorm: 1.5,
+  fields: ['customer', 'year'],
+}
+const keys = deriveKeys(new Uint8Array(32).fill(3), 2)
+const publicKey = Uint8Array.from({ length: 13_120 }, (_, i) => i)
+const bytes = await ingestKit(info, keys, publicKey)
+const kit = parseIngestKit(bytes)
+
+const code = async (run: () => unknown) => {
+  try {
+    await run()
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+  return 'none'
+}
+
+describe('a kit', () => {
+  it('says what an ingest needs, and is the same each time', async () => {
+    expect(kit).toMatchObject({ info, epoch: 2, publicKey })
+    expect(kit.idToken).toEqual(keys.idToken)
+    expect(kit.filterToken).toEqual(keys.filterToken)
+    expect(kit.hpkePublicKey).toHaveLength(32)
+    expect(writeIngestKit(kit)).toEqual(bytes)
+    expect(await ingestKit(info, keys, publicKey)).toEqual(bytes)
+  })
+
+  it('holds no key that decrypts or authenticates', () => {
+    const text = Buffer.from(bytes).toString()
+    for (const field of ['sealSecretKey', 'record', 'blockMac', 'ingestHpke'] as const) {
+      expect(text).not.toContain(Buffer.from(keys[field]).toString('base64'))
+      expect(text).not.toContain(Buffer.from(keys[field]).toString('hex'))
+    }
+    expect(text).toContain(Buffer.from(keys.idToken).toString('base64'))
+  })
+
+  it('is refused with a field missing, added or of another kind', async () => {
+    const value = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>
+    const collection = value['collection'] as Record<string, unknown>
+    const sorted = (one: unknown): unknown =>
+      typeof one !== 'object' || one === null || Array.isArray(one)
+        ? one
+        : Object.fromEntries(
+            Object.entries(one)
+              .filter(([, field]) => field !== undefined)
+              .sort(([a], [b]) => (a < b ? -1 : 1))
+              .map(([name, field]) => [name, sorted(field)]),
+          )
+    const parsed = (one: unknown) =>
+      code(() => parseIngestKit(Buffer.from(JSON.stringify(sorted(one)))))
+    expect(await parsed(value)).toBe('none')
+    const short = Buffer.alloc(31).toString('base64')
+    for (const change of [
+      { format: 'keyrite-he-ingest-kit/2' },
+      { format: undefined },
+      { more: 1 },
+      { epoch: 0 },
+      { epoch: '2' },
+      { seal: short },
+      { seal: `${String(value['seal'])}=` },
+      { hpke: short },
+      { hpke: 5 },
+      { idToken: short },
+      { filterToken: null },
+      { collection: [] },
+      { collection: { ...collection, more: 1 } },
+      { collection: { ...collection, name: '../x' } },
+      { collection: { ...collection, id: 'ZZ'.repeat(16) } },
+      { collection: { ...collection, maxNorm: 1 } },
+      { collection: { ...collection, maxNorm: '-1' } },
+      { collection: { ...collection, maxNorm: '1.50' } },
+      { collection: { ...collection, maxNorm: 'Infinity' } },
+      { collection: { ...collection, fields: [1] } },
+      { collection: { ...collection, dimensions: '8' } },
+    ]) {
+      expect([change, await parsed({ ...value, ...change })]).toEqual([change, 'FORMAT'])
+    }
+    expect(await parsed({ ...value, collection: { ...collection, parameterSet: 'x' } })).toBe(
+      'PARAMETERS_UNKNOWN',
+    )
+    expect(await parsed({ ...value, collection: { ...collection, metric: 'x' } })).toBe(
+      'COLLECTION_INVALID',
+    )
+    for (const text of ['', '{}', 'null', `${Buffer.from(bytes).toString()} `]) {
+      expect(await code(() => parseIngestKit(Buffer.from(text)))).toBe('FORMAT')
+    }
+    expect(await code(() => parseIngestKit(Uint8Array.of(0xff)))).toBe('FORMAT')
+  })
+})
+
+describe('a session', () => {
+  it('is sealed with the suite whose key pairs are those of RFC 9180, appendix A.1.1', async () => {
+    const ikm = '6db9df30aa07dd42ee5e8181afdb977e538f5e1fec8a06223f33f7013e525037'
+    const pair = await hpke.kem.deriveKeyPair(new Uint8Array(Buffer.from(ikm, 'hex')))
+    const point = await hpke.kem.serializePublicKey(pair.publicKey)
+    expect(Buffer.from(point).toString('hex')).toBe(
+      '3948cfe0ad1ddb695d780e59077195da6c56506b027329794ab02bca80815c4d',
+    )
+    expect([hpke.kem.id, hpke.kdf.id, hpke.aead.id]).toEqual([0x20, 1, 2])
+  })
+
+  it('opens for the key holder, to the keys of the ingest', async () => {
+    const { session, recordKey, macKey } = await newSession(kit)
+    expect(session).toMatchObject({ epoch: 2 })
+    expect(session.id).toMatch(/^[0-9a-f]{32}$/)
+    expect(session.sealedKey).toHaveLength(32 + 32 + 16)
+    const opened = await openSession(keys, info, session)
+    expect(opened).toEqual({ recordKey, macKey })
+    expect(recordKey).not.toEqual(macKey)
+    expect(recordKey).toHaveLength(32)
+  })
+
+  it('has keys and a name of its own', async () => {
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => newSession(kit)))
+    const all = sessions.flatMap(({ session, recordKey, macKey }) =>
+      [Buffer.from(session.id, 'hex'), session.sealedKey, recordKey, macKey].map((one) =>
+        Buffer.from(one).toString('hex'),
+      ),
+    )
+    expect(new Set(all).size).toBe(80)
+  })
+
+  it('opens for no other seed, epoch, collection or name, and not when it was changed', async () => {
+    const { session } = await newSession(kit)
+    const refused = async (...args: Parameters<typeof openSession>) =>
+      expect(await code(() => openSession(...args))).toBe('KEY_MISMATCH')
+    await refused(deriveKeys(new Uint8Array(32).fill(4), 2), info, session)
+    await refused(deriveKeys(new Uint8Array(32).fill(3), 1), info, session)
+    await refused(deriveKeys(new Uint8Array(32).fill(3), 1), info, { ...session, epoch: 1 })
+    await refused(keys, { ...info, id: '0e'.repeat(16) }, session)
+    await refused(keys, info, { ...session, id: '00'.repeat(16) })
+    for (let at = 0; at < session.sealedKey.length; at += 5) {
+      const sealedKey = Buffer.from(session.sealedKey)
+      sealedKey[at]! ^= 1
+      await refused(keys, info, { ...session, sealedKey })
+    }
+    for (const length of [0, 31, 32, 48, 79]) {
+      await refused(keys, info, { ...session, sealedKey: session.sealedKey.slice(0, length) })
+    }
+    // X25519 ignores the top bit of a public key; the key schedule does not.
+    const flipped = session.sealedKey.slice()
+    flipped[31]! ^= 0x80
+    await refused(keys, info, { ...session, sealedKey: flipped })
+  })
+
+  it('is refused with a public key that is no usable point', async () => {
+    for (const hpkePublicKey of [
+      new Uint8Array(32),
+      new Uint8Array(31),
+      new Uint8Array(32).fill(1, 0, 1),
+    ]) {
+      expect(await code(() => newSession({ ...kit, hpkePublicKey }))).toBe('KEY_INVALID')
+    }
+  })
+})
