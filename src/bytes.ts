@@ -72,6 +72,12 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 export const equal = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && timingSafeEqual(a, b)
 
+/**
+ * Zeroed bytes for a secret. Arrays of up to 64 bytes lie on the heap that V8's garbage collector moves, where
+ * each move leaves a copy that nobody wipes; one over a buffer of its own stays where it is.
+ */
+export const secretBytes = (length: number): Uint8Array => new Uint8Array(new ArrayBuffer(length))
+
 /** Overwrites secrets with zeros. Copies made by the JavaScript engine are out of its reach. */
 export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
   for (const secret of secrets) secret?.fill(0)

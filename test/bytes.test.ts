@@ -7,6 +7,7 @@ import {
   fromBase64,
   fromHex,
   fromUtf8,
+  secretBytes,
   sha256,
   toBase64,
   toHex,
@@ -117,6 +118,19 @@ describe('arrays', () => {
     const secret = Uint8Array.of(1, 2, 3, 4)
     wipe(secret.subarray(1, 3), undefined)
     expect(secret).toEqual(Uint8Array.of(1, 0, 0, 4))
+  })
+})
+
+describe('bytes for a secret', () => {
+  it('lie outside the heap that the garbage collector moves, unlike other short arrays', () => {
+    const outside = (make: () => Uint8Array): number => {
+      const before = process.memoryUsage().arrayBuffers
+      const kept = Array.from({ length: 10_000 }, make)
+      return (process.memoryUsage().arrayBuffers - before) / kept.length
+    }
+    expect(outside(() => secretBytes(32))).toBeGreaterThan(31)
+    expect(outside(() => new Uint8Array(32))).toBeLessThan(16)
+    expect(secretBytes(3)).toEqual(Uint8Array.of(0, 0, 0))
   })
 })
 

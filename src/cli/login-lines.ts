@@ -1,7 +1,7 @@
 /** PINs for unattended runs, one a line from a file descriptor: never from the command line or the environment. */
 import { readSync } from 'node:fs'
 
-import { wipe } from '../bytes.ts'
+import { secretBytes, wipe } from '../bytes.ts'
 import { errnoOf } from '../errno.ts'
 import { ConfigError } from '../errors.ts'
 
@@ -29,7 +29,9 @@ export function readLoginLine(fd: number): Uint8Array {
         continue
       }
       if (length === 0) throw refuse(fd, 'an empty line')
-      return line.slice(0, length)
+      const pin = secretBytes(length)
+      pin.set(line.subarray(0, length))
+      return pin
     }
     throw refuse(fd, `a line of more than ${MAX_LINE_BYTES} bytes`)
   } catch (error) {

@@ -10,7 +10,7 @@
  */
 import { randomBytes } from 'node:crypto'
 
-import { concat, fromHex, utf8, wipe } from '../bytes.ts'
+import { concat, fromHex, secretBytes, utf8, wipe } from '../bytes.ts'
 import { EmbeddingError, FormatError, TokenError } from '../errors.ts'
 import type { Kcv, Key, Token } from '../pkcs11/index.ts'
 import { type KekOnToken } from './wrap-schema.ts'
@@ -42,7 +42,7 @@ const uint32 = (value: number): Uint8Array => {
  * name, L = 256 bits, so i = 1, 2.
  */
 export async function deriveSeed(key: Pick<Key, 'cmac'>, name: string): Promise<Uint8Array> {
-  const seed = new Uint8Array(SEED_BYTES)
+  const seed = secretBytes(SEED_BYTES)
   const fixed = concat(LABEL, Uint8Array.of(0), utf8(name), uint32(SEED_BYTES * 8))
   try {
     for (let at = 0, i = 1; at < SEED_BYTES; i += 1) {

@@ -504,10 +504,9 @@ describe('keys', () => {
   it('a wrapped copy of a key, no embedding seed, under one KEK', async () => {
     const line = edit('ledger', (one) => {
       const ledger = fields(one['ledger'])
-      const copies = (ledger['copies'] as Json[]).map((copy) => {
-        const { outer: _outer, ...single } = fields(copy)
-        return single
-      })
+      const copies = (ledger['copies'] as Json[]).map((copy) =>
+        Object.fromEntries(Object.entries(fields(copy)).filter(([name]) => name !== 'outer')),
+      )
       return { ...one, ledger: { ...ledger, copies } }
     })
     expect(await failures({ line })).toEqual(['KEY-COPIES-1'])
