@@ -56,11 +56,13 @@ export function createWriter(
 ): EmbeddedWriter {
   const folder = join(directory, SEGMENT_FOLDER)
   let held: Held | undefined
+  let closed = false
   let queue: Promise<unknown> = Promise.resolve()
   /** Segments that cannot be emptied because something in them is damaged. */
   const damaged = new Set<number>()
 
   async function acquire(): Promise<SegmentWriter> {
+    if (closed) throw new EmbeddingError('CLOSED', 'the store is closed', { where: directory })
     if (held !== undefined) return held.segments
     if (readOnly) {
       throw new EmbeddingError('STORE_UNAVAILABLE', 'the store was opened for reading only', {
@@ -199,8 +201,13 @@ export function createWriter(
         await segments.abandon()
         markDropped(index, name)
       })
-      // Other writes may come in between the steps.
-      while (await inTurn(dropOne));
+      // Other writes may come in between the steps; after a close the next writer does the rest.
+      const step = (): Promise<boolean> =>
+        inTurn(dropOne).catch((cause: unknown) => {
+          if (closed) return false
+          throw cause
+        })
+      while (await step());
     },
 
     async commit(name, change) {
@@ -224,6 +231,7 @@ export function createWriter(
 
     async close() {
       await queue
+      closed = true
       await held?.segments.close()
       await held?.release()
       held = undefined

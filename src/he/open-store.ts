@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 
 import { ConfigError } from '../errors.ts'
-import type { EmbeddingStore } from './store.ts'
+import type { EmbeddingStore, StoreFault } from './store.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
 
 /** What both stores understand. */
@@ -11,6 +11,8 @@ export interface OpenStoreOptions {
   readonly create?: boolean | undefined
   /** Never write. */
   readonly readOnly?: boolean | undefined
+  /** A directory only: called with what was put right after a crash, and the like. */
+  readonly onNotice?: ((what: StoreFault) => void) | undefined
 }
 
 // Two letters at least, so that `C:` of a Windows path is none.

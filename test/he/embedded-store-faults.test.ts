@@ -14,9 +14,10 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { open } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { toHex } from '../../src/bytes.ts'
 import { KeyriteError } from '../../src/errors.ts'
@@ -244,6 +245,58 @@ describe('a reader', () => {
     expect(before).toEqual(['00000001.seg', '00000002.seg'])
     expect(segments().filter((name) => before.includes(name))).toEqual(['00000001.seg'])
     expect(await collect(reader.verify(NAME))).toEqual([])
+  })
+})
+
+describe('a commit', () => {
+  it('writes the bytes, syncs them, and only then commits the rows', async () => {
+    await fill()
+    const steps: string[] = []
+    const probe = await open(index(), 'r')
+    const handle = Object.getPrototypeOf(probe) as Record<'write' | 'sync', () => Promise<unknown>>
+    await probe.close()
+    const exec = vi.spyOn(DatabaseSync.prototype, 'exec')
+    const spies = (['write', 'sync'] as const).map((name) => {
+      const original = handle[name]
+      return vi.spyOn(handle, name).mockImplementation(async function (this: unknown, ...args) {
+        const result = await Reflect.apply(original, this, args)
+        steps.push(name)
+        return result
+      })
+    })
+    try {
+      await using store = await openEmbeddedStore(directory)
+      await store.commit(NAME, { records: [record()] })
+      steps.length = 0
+      exec.mockImplementation(function (this: DatabaseSync, sql) {
+        steps.push(sql)
+        this.prepare(sql).run()
+      })
+      await store.commit(NAME, { blocks: [block(1)], records: [record()] })
+    } finally {
+      for (const spy of [exec, ...spies]) spy.mockRestore()
+    }
+    const from = steps.indexOf('write')
+    const upTo = steps.indexOf('COMMIT', from)
+    expect(steps.slice(from, upTo + 1)).toEqual([
+      'write',
+      'write',
+      'sync',
+      'BEGIN IMMEDIATE',
+      'COMMIT',
+    ])
+  })
+
+  it('that is under way is done when the store is closed', async () => {
+    await fill()
+    const store = await openEmbeddedStore(directory)
+    const many = Array.from({ length: 5 }, () => store.commit(NAME, { records: [record()] }))
+    const dropping = store.dropCollection(NAME)
+    await store[Symbol.asyncDispose]()
+    expect(new Set((await Promise.all(many)).map(({ sequence }) => sequence)).size).toBe(5)
+    await dropping
+    expect(readdirSync(directory).sort()).toEqual(['index.sqlite', 'segments'])
+    expect(await using((again) => again.collections())).toEqual([])
   })
 })
 
