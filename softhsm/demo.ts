@@ -2,7 +2,6 @@
  * `npm run demo`: the main job, from nothing to a transcript that stock tools verify. Every command is
  * printed before it is run, and can be run again by hand. Nothing but the output directory remains.
  */
-import { spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -13,50 +12,13 @@ import {
   rmSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative, resolve } from 'node:path'
+import { join, relative } from 'node:path'
 
-const ROOT = resolve(import.meta.dirname, '..')
-const CLI = join(ROOT, 'dist', 'cli', 'main.js')
+import { CLI, ROOT, heading, keyrite, print, run, stop } from './demo-run.ts'
+import { searchDemo } from './demo-search.ts'
+
 const PLANS = ['generate-fpe-key', 'wrap-for-distribution', 'zeroise-key']
 const started = performance.now()
-const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
-const paint = (code: string, text: string): string =>
-  colour ? `\x1b[${code}m${text}\x1b[0m` : text
-const print = (text = ''): void => void process.stdout.write(`${text}\n`)
-const heading = (text: string): void => print(`\n${paint('1', text)}`)
-
-function stop(why: string): never {
-  process.stderr.write(`error: ${why}\n`)
-  process.exit(1)
-}
-
-interface Ran {
-  readonly status: number | null
-  readonly stdout: string
-}
-
-/** Prints and runs a command; its exit status must be the expected one. */
-function run(
-  command: readonly [string, ...string[]],
-  options: { shown?: string; cwd?: string; input?: string; expect?: number; quiet?: boolean } = {},
-): Ran {
-  const { shown = command.join(' '), expect = 0, quiet = false } = options
-  print(paint('36', `$ ${shown}`))
-  const [program, ...args] = command
-  const { status, stdout, error } = spawnSync(program, args, {
-    cwd: options.cwd ?? ROOT,
-    encoding: 'utf8',
-    ...(options.input === undefined ? {} : { input: options.input }),
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', quiet ? 'pipe' : 'inherit', 'inherit'],
-  })
-  if (error !== undefined) stop(`${program} could not be started: ${error.message}`)
-  if (status !== expect) stop(`${shown} ended with ${status ?? 'a signal'}, expected ${expect}`)
-  return { status, stdout: quiet ? stdout : '' }
-}
-
-const keyrite = (args: readonly string[], options: Parameters<typeof run>[1] = {}): Ran =>
-  run([process.execPath, CLI, ...args], { shown: `npx keyrite ${args.join(' ')}`, ...options })
-
 if (!existsSync(CLI)) stop('dist/ is missing; run npm ci or npm run build first')
 
 /** Tokens live on tmpfs where there is one, and go away at the end; the evidence is kept. */
@@ -161,6 +123,8 @@ run(
     shown: 'go run verify.go log "$(cat vkey)"',
   },
 )
+
+await searchDemo(scratch)
 
 heading('Where it lies')
 for (const name of bundles) {
