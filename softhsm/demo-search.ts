@@ -27,15 +27,16 @@ interface Found {
   >[]
 }
 
-/** Part of the nearest pages by plaintext search that the encrypted search found. */
-function recallOf(found: Found, pages: readonly Page[]): number {
+/** Part of the nearest pages by plaintext search that the encrypted search found for the same queries. */
+function recallOf(found: Found, queries: readonly Page[], pages: readonly Page[]): number {
   const rows = pages.map(({ vector }) => vector)
   let right = 0
-  for (const [at, { hits }] of found.results.entries()) {
-    const wanted = new Set(nearest(rows, rows[at]!, RECALL_AT).map((row) => pages[row]!.id))
-    right += hits.filter(({ id }) => wanted.has(id)).length
+  for (const [at, { vector }] of queries.entries()) {
+    const ids = new Set(found.results[at]?.hits.map(({ id }) => id))
+    const wanted = nearest(rows, vector, RECALL_AT).map((row) => pages[row]?.id ?? '')
+    right += wanted.filter((id) => ids.has(id)).length
   }
-  return right / (RECALL_AT * found.results.length)
+  return right / (RECALL_AT * queries.length)
 }
 
 /** Makes the seed in a ceremony, encrypts the pages, asks for the ones like a page, and measures the recall. */
@@ -123,7 +124,7 @@ export async function searchDemo(scratch: string): Promise<void> {
   const all = JSON.parse(
     embeddings('search', ['--query', queries, '-k', String(RECALL_AT), '--timings', '--json']),
   ) as Found
-  const recall = recallOf(all, left)
+  const recall = recallOf(all, many, left)
   print(
     `recall@${RECALL_AT} of ${many.length} queries against a search in clear: ${recall.toFixed(4)}`,
   )
