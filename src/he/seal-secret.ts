@@ -13,6 +13,8 @@ import { checkSecretKey, writePlaintext } from './seal-layout.ts'
 const LABEL = 'keyrite-he/1 ternary secret'
 /** Bytes of SHAKE256 for a coefficient: 4 tries, each of which succeeds 3 times in 4. */
 const BYTES_PER_COEFFICIENT = 1
+/** Times a key goes in or out of WebAssembly's memory: the coefficients, the key out, the key in. */
+const TRANSFERS = 3
 
 /** Uniform over -1, 0, 1. The caller wipes it. */
 export function ternary(seed: Uint8Array, degree: number): Int32Array {
@@ -32,8 +34,21 @@ export function ternary(seed: Uint8Array, degree: number): Int32Array {
   return coefficients
 }
 
+/**
+ * The arrays that carried the key in and out of WebAssembly are free memory there, not wiped and out of reach.
+ * Zeros of the same size go the same ways, and so into the same places.
+ */
+function overwriteTransfers({ lib, context, layout }: Seal, plain: Plaintext): void {
+  const zeros = writePlaintext(layout, new Int32Array(layout.set.degree))
+  for (let way = 0; way < TRANSFERS; way++) {
+    plain.loadFromArray(context, zeros)
+    plain.saveToArray(lib.ComprModeType.none)
+  }
+}
+
 /** The secret key of a seed, in SEAL. The caller deletes it. */
-export function secretKeyOf({ lib, context, layout }: Seal, seed: Uint8Array): SecretKey {
+export function secretKeyOf(library: Seal, seed: Uint8Array): SecretKey {
+  const { lib, context, layout } = library
   const coefficients = ternary(seed, layout.set.degree)
   const clear = writePlaintext(layout, coefficients)
   coefficients.fill(0)
@@ -52,6 +67,7 @@ export function secretKeyOf({ lib, context, layout }: Seal, seed: Uint8Array): S
     checkSecretKey(layout, blob)
     const key = new lib.SecretKey()
     key.loadFromArray(context, blob)
+    overwriteTransfers(library, plain)
     return key
   } finally {
     wipe(clear, blob)
