@@ -1,6 +1,7 @@
 /**
  * Drops a collection. It is gone for everybody with the first transaction; its rows, which may be
- * millions, go in steps after it. After a crash the steps go on with the next writes.
+ * millions, go in steps after it. After a crash the steps go on with the next writes. Segment files are
+ * deleted on the way; the index keeps its length, and its free pages are used again.
  */
 import { createLedger } from './sqlite-change.ts'
 import type { Index } from './sqlite-index.ts'
