@@ -270,19 +270,25 @@ async function outcome(on: Applying, id: string): Promise<Committed | undefined>
   return row && { ...row, blocks: row.blocks.map(Number) }
 }
 
-/** @throws EmbeddingError COLLECTION_NOT_FOUND, STORE_INVALID. */
+/**
+ * @param id - names this change, so that it happens once however often it is tried
+ * @param notYet - called when no earlier try was committed
+ * @throws EmbeddingError COLLECTION_NOT_FOUND, STORE_INVALID.
+ */
 export async function applyChange(
   db: Database,
   connection: Connection,
   name: string,
   change: Change,
   id: string,
+  notYet: () => void,
 ): Promise<Committed> {
   checkName(name)
   const row = collectionRow(name, await connection.query(selectCollection(db, true), [name]))
   const on: Applying = { connection, s: db.schema, row, change }
   const known = await outcome(on, id)
   if (known !== undefined) return known
+  notYet()
   checkChange(row.info, change)
   const keys = await writeKeys(on)
   checkKeys(on, keys)

@@ -48,11 +48,11 @@ export interface Database extends AsyncDisposable {
   readonly schema: string
   /** On a connection of its own; streams of the connection end with the action. */
   use<T>(action: (connection: Connection) => Promise<T>): Promise<T>
-  /** As `use`, once more on a fresh connection when the first one was lost. For what only reads. */
+  /** As `use`, and again when a pooled connection turns out to be lost. For what may be done twice. */
   read<T>(action: (connection: Connection) => Promise<T>): Promise<T>
   /** Commits when the action is done; `committing` is called just before. */
   write<T>(action: (connection: Connection) => Promise<T>, committing?: () => void): Promise<T>
-  /** One state of the database, however many statements look at it. */
+  /** As `read`, and one state of the database, however many statements look at it. */
   snapshot<T>(action: (connection: Connection) => Promise<T>): Promise<T>
   /** A connection stays open for it. Channel names are ours, never a caller's. */
   listen(channel: string, onNotify: (payload: string) => void): Promise<Listener>
@@ -180,13 +180,17 @@ export function createDatabase(
   // An idle connection that ends leaves the pool by itself; without a listener the process would end.
   pool.on('error', () => {})
   let closing: Promise<void> | undefined
+  /** Errors of making a connection: another try would meet them too. */
+  const unreachable = new WeakSet<Error>()
 
   async function connect(): Promise<PoolClient> {
     if (closing !== undefined) throw new EmbeddingError('CLOSED', 'the store is closed')
     try {
       return await pool.connect()
     } catch (cause) {
-      throw postgresError(cause)
+      const error = postgresError(cause)
+      unreachable.add(error)
+      throw error
     }
   }
 
@@ -205,6 +209,19 @@ export function createDatabase(
       client.release(state.broken)
       // A broken connection may go on reporting errors; nobody else would listen.
       if (!state.broken) client.off('error', onBroken)
+    }
+  }
+
+  /** A restart of the server can have ended every pooled connection, unnoticed so far. */
+  async function again<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await attempt()
+      } catch (error) {
+        const isOver =
+          !isConnectionLost(error) || unreachable.has(error) || tries > options.poolSize
+        if (isOver) throw error
+      }
     }
   }
 
@@ -230,16 +247,9 @@ export function createDatabase(
   return {
     schema,
     use,
-    async read(action) {
-      try {
-        return await use(action)
-      } catch (error) {
-        if (!isConnectionLost(error)) throw error
-        return await use(action)
-      }
-    },
+    read: (action) => again(() => use(action)),
     write: (action, committing) => transaction(BEGIN_WRITE, action, committing),
-    snapshot: (action) => transaction(BEGIN_SNAPSHOT, action),
+    snapshot: (action) => again(() => transaction(BEGIN_SNAPSHOT, action)),
     async listen(channel, onNotify) {
       if (!CHANNEL.test(channel)) throw new EmbeddingError('STORE_INVALID', 'not a channel name')
       const client = await connect()

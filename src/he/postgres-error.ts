@@ -35,7 +35,7 @@ const LOST_MESSAGE =
 const lost = new WeakSet<EmbeddingError>()
 
 /** Whether the work may succeed on another connection, or after a while. */
-export const isConnectionLost = (error: unknown): boolean =>
+export const isConnectionLost = (error: unknown): error is EmbeddingError =>
   error instanceof EmbeddingError && lost.has(error)
 
 function connectionLost(got: string, cause: unknown): EmbeddingError {

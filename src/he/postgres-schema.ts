@@ -107,13 +107,15 @@ CREATE TABLE ${s}.store (
 INSERT INTO ${s}.store (version, partitions) VALUES (${SCHEMA_VERSION}, ${partitions});
 `
 
+/** Asks the catalogue itself: to_regclass answers from a cache that a waiting transaction has not renewed. */
 const EXISTS: Statement = {
   name: 'keyrite_store_exists',
-  text: 'SELECT to_regclass($1) IS NOT NULL AS exists',
+  text: `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables
+           WHERE '"' || schemaname || '"' = $1 AND tablename = 'store') AS exists`,
 }
 
 async function storedVersion(connection: Connection, s: string): Promise<number | undefined> {
-  const [found] = await connection.query<{ exists: boolean }>(EXISTS, [`${s}.store`])
+  const [found] = await connection.query<{ exists: boolean }>(EXISTS, [s])
   if (found?.exists !== true) return undefined
   const [row] = await connection.query<{ version: number }>({
     name: 'keyrite_store_version',

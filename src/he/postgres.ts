@@ -46,9 +46,13 @@ export interface PostgresStoreOptions extends ConnectOptions {
   readonly readOnly?: boolean | undefined
   /** Hash partitions of blocks and of records in a new store; default 16. */
   readonly partitions?: number | undefined
+  /**
+   * How long a commit asks for its outcome, or tries again, while the server cannot be reached; default
+   * 20,000. Afterwards STORE_UNAVAILABLE says whether the change may have been done.
+   */
+  readonly reconnectMs?: number | undefined
 }
 
-/** How long a commit asks for its outcome, or tries again, while the server cannot be reached. */
 const RECONNECT_MS = 20_000
 const RETRY_MS = 250
 
@@ -117,14 +121,22 @@ function inTurn(): <T>(work: () => Promise<T>) => Promise<T> {
  * A change that happens once, whatever happens to the connection: each try begins by asking, under the
  * collection's lock, whether an earlier one was committed after all.
  */
-async function commitOnce(db: Database, name: string, change: Change): Promise<Committed> {
+async function commitOnce(
+  db: Database,
+  name: string,
+  change: Change,
+  reconnectMs: number,
+): Promise<Committed> {
   const id = toHex(randomBytes(16))
-  const until = performance.now() + RECONNECT_MS
+  const until = performance.now() + reconnectMs
   let unknown = false
   for (;;) {
     try {
       return await db.write(
-        (connection) => applyChange(db, connection, name, change, id),
+        (connection) =>
+          applyChange(db, connection, name, change, id, () => {
+            unknown = false
+          }),
         () => {
           unknown = true
         },
@@ -226,7 +238,10 @@ async function names(db: Database): Promise<readonly string[]> {
 }
 
 /** The store on a database; closing it closes the database. */
-export function postgresStore(db: Database, { readOnly = false } = {}): EmbeddingStore {
+export function postgresStore(
+  db: Database,
+  { readOnly = false, reconnectMs = RECONNECT_MS }: PostgresStoreOptions = {},
+): EmbeddingStore {
   const turn = inTurn()
   const writing = async <T>(work: () => Promise<T>): Promise<T> => {
     if (!readOnly) return turn(work)
@@ -237,7 +252,7 @@ export function postgresStore(db: Database, { readOnly = false } = {}): Embeddin
     collections: () => names(db),
     collection: (name) => readState(db, name),
     dropCollection: (name) => writing(() => drop(db, name)),
-    commit: (name, change) => writing(() => commitOnce(db, name, change)),
+    commit: (name, change) => writing(() => commitOnce(db, name, change, reconnectMs)),
     blocks: (name, partition) => readBlockInfos(db, name, partition),
     readBlocks: (name, blocks) => readBlockBytes(db, name, blocks),
     live: (name, filter, partition) =>
@@ -269,5 +284,5 @@ export async function openPostgresStore(
     await db[Symbol.asyncDispose]()
     throw error
   }
-  return postgresStore(db, { readOnly })
+  return postgresStore(db, options)
 }

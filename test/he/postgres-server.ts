@@ -82,6 +82,7 @@ export async function startPostgres(
 
   const options = {
     listen_addresses: '',
+    port: '5432',
     unix_socket_directories: directory,
     fsync: 'on',
     max_connections: '60',
@@ -95,7 +96,7 @@ export async function startPostgres(
   let errors = ''
 
   const url = (database = 'postgres'): string =>
-    `postgresql://${USER}:${password}@localhost/${database}?host=${encodeURIComponent(directory)}`
+    `postgresql://${USER}:${password}@localhost:${options.port}/${database}?host=${encodeURIComponent(directory)}`
 
   const psql = (sql: string): void => {
     execFileSync(join(bin, 'psql'), ['-qX', '-v', 'ON_ERROR_STOP=1', '-c', sql, url()], {
