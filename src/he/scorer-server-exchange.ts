@@ -82,11 +82,14 @@ function respond(of: Exchange, status: number, type: string, more: Record<string
   })
 }
 
-/** Keeps the request's place until the promise is settled, without holding up its answer. */
+/**
+ * Keeps the request's place until the promise is settled, without holding up its answer. Before the
+ * request ended its error is that of the request, and told there.
+ */
 export function keepFor(of: Exchange, promise: Promise<unknown>): void {
   of.late.push(
     promise.catch((error: unknown) => {
-      if (problemOf(error).inside) of.served.onError(error)
+      if (of.signal.aborted && problemOf(error).inside) of.served.onError(error)
     }),
   )
 }

@@ -112,6 +112,8 @@ interface Traffic {
   readonly sockets: ReadonlySet<Socket>
   readonly sessions: ReadonlySet<ServerHttp2Session>
   readonly answers: ReadonlySet<Promise<void>>
+  /** Requests under way. */
+  active: number
 }
 
 /** @param admits - undefined: nobody has a certificate, as on a Unix socket */
@@ -123,6 +125,7 @@ function takeTraffic(
   const sockets = new Set<Socket>()
   const sessions = new Set<ServerHttp2Session>()
   const answers = new Set<Promise<void>>()
+  const traffic: Traffic = { sockets, sessions, answers, active: 0 }
   const isAdmitted = ({ socket }: ServerHttp2Session): boolean => {
     if (admits === undefined) return true
     // TLS has verified it already.
@@ -146,15 +149,17 @@ function takeTraffic(
     session.on('error', () => undefined).once('close', () => sessions.delete(session))
     session.on('stream', (stream, headers) => {
       streams++
+      traffic.active++
       const own = answer(stream, headers, served, admitted).finally(() => {
         streams--
+        traffic.active--
         answers.delete(own)
         if (!admitted) session.close()
       })
       answers.add(own)
     })
   })
-  return { sockets, sessions, answers }
+  return traffic
 }
 
 /** Waits for all of them, but no longer. */
@@ -201,7 +206,7 @@ export async function serveScorer(options: ScorerServerOptions): Promise<ScorerS
   const scans = createGate('scans', limits.maxScans, limits.maxQueuedScans)
   const reads = createGate('requests', limits.maxReads, limits.maxReads)
   const metrics = createMetrics({
-    active: () => traffic.answers.size,
+    active: () => traffic.active,
     connections: () => traffic.sessions.size,
     running: () => scans.running,
     waiting: () => scans.waiting,
