@@ -3,7 +3,7 @@
  * key of its own for records and MACs, sealed to the key holder; once the session is over, the ingest can open
  * nothing that it wrote.
  */
-import { randomBytes, type webcrypto } from 'node:crypto'
+import { randomBytes, randomFillSync, type webcrypto } from 'node:crypto'
 
 import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8, wipe } from '../bytes.ts'
 import { canonicalJson, parseCanonicalJson } from '../canonical.ts'
@@ -23,7 +23,8 @@ import type { CollectionInfo, IngestSession } from './types.ts'
 
 /**
  * Public keys and token keys of one collection and epoch. Its holder can add vectors and compute tokens of ids
- * and metadata values, so it can test guesses against a store; it can decrypt nothing.
+ * and metadata values, so it can test guesses against a store; it can decrypt nothing. It must come from the key
+ * holder over a channel that cannot be tampered with: vectors are encrypted to whoever's public key is in it.
  */
 export interface IngestKit {
   readonly info: CollectionInfo
@@ -128,7 +129,7 @@ export async function newSession(
   kit: Pick<IngestKit, 'info' | 'epoch' | 'hpkePublicKey'>,
 ): Promise<SessionKeys & { readonly session: IngestSession }> {
   const head = { id: toHex(randomBytes(16)), epoch: kit.epoch }
-  const sessionKey = owned(randomBytes(SESSION_KEY_BYTES))
+  const sessionKey = randomFillSync(new Uint8Array(new ArrayBuffer(SESSION_KEY_BYTES)))
   try {
     const recipientPublicKey = (await hpke.kem.deserializePublicKey(
       owned(kit.hpkePublicKey),

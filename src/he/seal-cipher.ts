@@ -2,7 +2,7 @@
  * Encryption and decryption under a secret key, with SEAL. Only whole decrypted coefficients leave this file:
  * there is no way to a noise budget, to a raw polynomial or to the key.
  */
-import { wipe } from '../bytes.ts'
+import { secretBytes, wipe } from '../bytes.ts'
 import { chunkBytes, checkCiphertexts } from './ciphertext-format.ts'
 import { EmbeddingError } from '../errors.ts'
 import type { Geometry } from './parameters.ts'
@@ -39,7 +39,8 @@ export async function createSealCipher(g: Geometry, seed: Uint8Array): Promise<S
     })
   }
   // Not slice(), which of a Buffer is a view: the caller's seed would be wiped.
-  const own = new Uint8Array(seed)
+  const own = secretBytes(SECRET_BYTES)
+  own.set(seed)
   const library = await seal(g.set)
   const { lib, context, layout } = library
   const key = inSeal('secret key', () => {

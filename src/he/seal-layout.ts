@@ -130,17 +130,19 @@ export function writePlaintext({ set }: SealLayout, coefficients: Int32Array): U
   const blob = new Uint8Array(prefix.length + wordsLength(set))
   blob.set(prefix)
   const view = new DataView(blob.buffer, prefix.length)
-  const sound =
-    coefficients.length === set.degree && coefficients.every((x) => x >= -t / 2 && x < t / 2)
-  if (!sound) {
-    throw new EmbeddingError('VECTOR_INVALID', 'coefficients do not fit the plaintext', {
-      where: set.name,
-      expected: `${set.degree} integers below ${t / 2}`,
-      got: `${coefficients.length} integers`,
-    })
+  let sound = coefficients.length === set.degree
+  for (let i = 0; sound && i < set.degree; i++) {
+    const x = coefficients[i] ?? 0
+    sound = x >= -t / 2 && x < t / 2
+    view.setUint32(i * WORD, x < 0 ? x + t : x, true)
   }
-  coefficients.forEach((x, i) => view.setUint32(i * WORD, x < 0 ? x + t : x, true))
-  return blob
+  if (sound) return blob
+  blob.fill(0)
+  throw new EmbeddingError('VECTOR_INVALID', 'coefficients do not fit the plaintext', {
+    where: set.name,
+    expected: `${set.degree} integers below ${t / 2}`,
+    got: `${coefficients.length} integers`,
+  })
 }
 
 /**

@@ -30,8 +30,12 @@ export const hpke = new CipherSuite({
   aead: new Aes256Gcm(),
 })
 
-/** Bytes with memory of their own kind, as WebCrypto's types want them. */
-export const owned = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes)
+/** A copy in a buffer of its own: WebCrypto's types want it, and a secret there is not moved (`secretBytes`). */
+export function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}
 
 /** RFC 9180 §5.1: the info of the key schedule; what a session is bound to. */
 export const sessionInfo = (
