@@ -287,6 +287,64 @@ describe('a commit', () => {
     ])
   })
 
+  it('that is refused late takes its bytes back, also from new segments', async () => {
+    const number = await fill()
+    const before = statSync(segment(1)).size
+    const options = { segmentBytes: SMALL_SEGMENT_BYTES }
+    await using(async (store) => {
+      const big = () => block(1, { bytes: bytes(30_000) })
+      for (const blocks of [[], [big()], [big(), big(), big()]]) {
+        // Only the index knows that this uid is taken.
+        const change = { blocks: [...blocks, block(1, { uid: content.uid })], records: [record()] }
+        await expect(store.commit(NAME, change)).rejects.toMatchObject({ code: 'STORE_INVALID' })
+        expect(segments()).toEqual(['00000001.seg'])
+        expect(statSync(segment(1)).size).toBe(before)
+      }
+      await store.commit(NAME, { blocks: [big()], records: [record()] })
+      expect(await collect(store.readBlocks(NAME, [number]))).toHaveLength(1)
+      expect(await collect(store.verify(NAME))).toEqual([])
+    }, options)
+  })
+
+  it('whose end is not known leaves its bytes and goes on in a new segment', async () => {
+    await fill()
+    const before = statSync(segment(1)).size
+    const doubtful = record()
+    const later = record()
+    await using(async (store) => {
+      await store.commit(NAME, { delete: [bytes(16)] })
+      const { exec } = Object.getOwnPropertyDescriptors(DatabaseSync.prototype)
+      const spy = vi.spyOn(DatabaseSync.prototype, 'exec')
+      let writing = false
+      spy.mockImplementation(function (this: DatabaseSync, sql) {
+        if (sql === 'BEGIN IMMEDIATE') writing = true
+        if (!writing || sql !== 'COMMIT') {
+          Reflect.apply(exec.value as (sql: string) => void, this, [sql])
+          return
+        }
+        throw Object.assign(new Error('disk I/O error'), { errcode: 1034 })
+      })
+      try {
+        await expect(store.commit(NAME, { records: [doubtful] })).rejects.toMatchObject({
+          name: 'StorageError',
+          got: 'SQLITE_IOERR',
+        })
+      } finally {
+        spy.mockRestore()
+      }
+      expect(await store.find(NAME, [doubtful.token])).toEqual([undefined])
+      await store.commit(NAME, { records: [later] })
+      expect(statSync(segment(1)).size).toBe(before + 80 + doubtful.sealed.length)
+      expect(statSync(segment(2)).size).toBe(80 + later.sealed.length)
+      expect(await collect(store.verify(NAME))).toEqual([])
+    })
+    await using(async (store) => {
+      await store.commit(NAME, { delete: [bytes(16)] })
+      expect(statSync(segment(1)).size).toBe(before)
+      expect(await store.find(NAME, [later.token])).toMatchObject([contentOf(later)])
+    })
+  })
+
   it('that is under way is done when the store is closed', async () => {
     await fill()
     const store = await openEmbeddedStore(directory)
@@ -297,6 +355,52 @@ describe('a commit', () => {
     await dropping
     expect(readdirSync(directory).sort()).toEqual(['index.sqlite', 'segments'])
     expect(await using((again) => again.collections())).toEqual([])
+  })
+})
+
+describe('a read', () => {
+  /** As a writer that empties a segment, between the rows of a read and the bytes. */
+  const moveAway = () => {
+    copyFileSync(segment(1), segment(9))
+    const database = new DatabaseSync(index())
+    for (const sql of [
+      'UPDATE record SET segment = 9',
+      'UPDATE block SET segment = 9',
+      'UPDATE segment SET number = 9',
+    ]) {
+      database.prepare(sql).run()
+    }
+    database.close()
+    unlinkSync(segment(1))
+  }
+  const reads: Record<string, (store: EmbeddingStore, number: number) => Promise<unknown>> = {
+    find: (store) => store.find(NAME, [records[0]!.token]),
+    tail: (store) => store.tail(NAME),
+    all: (store) => collect(store.all(NAME)),
+    inBlock: (store, number) => store.inBlock(NAME, number),
+    records: (store, block) => store.records(NAME, [{ block, slot: 2 }]),
+    readBlocks: (store, number) => collect(store.readBlocks(NAME, [number])),
+    verify: (store) => collect(store.verify(NAME)),
+  }
+  it.each(Object.keys(reads))('looks again when its segment was emptied: %s', async (what) => {
+    const number = await fill()
+    await using store = await openEmbeddedStore(directory, { readOnly: true })
+    const expected = await reads[what]!(store, number)
+    const { value: exec } = Object.getOwnPropertyDescriptor(DatabaseSync.prototype, 'exec')!
+    let moved = false
+    const spy = vi.spyOn(DatabaseSync.prototype, 'exec')
+    spy.mockImplementation(function (this: DatabaseSync, sql) {
+      Reflect.apply(exec as (sql: string) => void, this, [sql])
+      if (sql !== 'COMMIT' || moved) return
+      moved = true
+      moveAway()
+    })
+    try {
+      expect(await reads[what]!(store, number)).toEqual(expected)
+    } finally {
+      spy.mockRestore()
+    }
+    expect(moved).toBe(true)
   })
 })
 
