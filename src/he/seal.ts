@@ -78,7 +78,8 @@ export function inSeal<T>(where: string, calls: () => T): T {
   try {
     return calls()
   } catch (error) {
-    if (error instanceof EmbeddingError) throw error
+    // C++ exceptions arrive as WebAssembly.Exception, which is no Error.
+    if (error instanceof Error) throw error
     throw new EmbeddingError('CIPHERTEXT_INVALID', 'SEAL refused its input', { where })
   }
 }
