@@ -1,22 +1,96 @@
-/** The key holder's side of public-key ingest: it makes kits and opens the sessions made with them. */
-import type { webcrypto } from 'node:crypto'
+/**
+ * Ingest with public keys only. The key holder makes a kit; each run of an ingest begins a session with a random
+ * key of its own for records and MACs, sealed to the key holder with HPKE (RFC 9180: DHKEM(X25519, HKDF-SHA256),
+ * HKDF-SHA256, AES-256-GCM). Once the session is over, the ingest can open nothing that it wrote.
+ *
+ * X25519 does not withstand a quantum computer, while the lattice encryption of the vectors is believed to: who
+ * keeps sessions today could then open their records. Ingest by the key holder has no such step.
+ */
+import { hkdfSync, randomBytes, randomFillSync, type webcrypto } from 'node:crypto'
 
-import { wipe } from '../bytes.ts'
+import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from '@hpke/core'
+
+import { concat, toHex, utf8, wipe } from '../bytes.ts'
+import { canonicalJson } from '../canonical.ts'
 import { EmbeddingError } from '../errors.ts'
-import { writeIngestKit } from './ingest-session.ts'
+import { type IngestKit, writeIngestKit } from './ingest-kit-format.ts'
 import type { DerivedKeys } from './keys.ts'
-import {
-  ENCAPSULATED_BYTES,
-  type SessionKeys,
-  hpke,
-  owned,
-  sessionInfo,
-  sessionKeys,
-} from './session-hpke.ts'
 import type { CollectionInfo, IngestSession } from './types.ts'
 
-export { newSession, parseIngestKit } from './ingest-session.ts'
-export type { SessionKeys } from './session-hpke.ts'
+export { type IngestKit, parseIngestKit, writeIngestKit } from './ingest-kit-format.ts'
+
+/** Keys of one session, 32 bytes each. */
+export interface SessionKeys {
+  /** AES-256-GCM of its records. */
+  readonly recordKey: Uint8Array
+  /** HMAC-SHA-256 of its blocks. */
+  readonly macKey: Uint8Array
+}
+
+/** Bytes of an encapsulated X25519 key (RFC 9180 §7.1, Nenc) and of a public key. */
+const ENCAPSULATED_BYTES = 32
+/** Bytes of a session key. */
+const SESSION_KEY_BYTES = 32
+
+/** RFC 9180 §7. */
+export const hpke = new CipherSuite({
+  kem: new DhkemX25519HkdfSha256(),
+  kdf: new HkdfSha256(),
+  aead: new Aes256Gcm(),
+})
+
+/** A copy in a buffer of its own: WebCrypto's types want it, and a secret there is not moved (`secretBytes`). */
+function owned(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}
+
+/** RFC 9180 §5.1: the info of the key schedule; what a session is bound to. */
+const sessionInfo = (
+  info: Pick<CollectionInfo, 'id'>,
+  session: Pick<IngestSession, 'id' | 'epoch'>,
+): Uint8Array<ArrayBuffer> =>
+  owned(utf8(canonicalJson(['keyrite-he/1 ingest session', info.id, session.epoch, session.id])))
+
+/** The keys of a session key: HKDF-SHA-256 (RFC 5869). */
+function sessionKeys(sessionKey: Uint8Array): SessionKeys {
+  const derive = (label: string) =>
+    new Uint8Array(
+      hkdfSync('sha256', sessionKey, new Uint8Array(0), utf8(`keyrite-he/1 session ${label}`), 32),
+    )
+  return { recordKey: derive('record key'), macKey: derive('block mac') }
+}
+
+/**
+ * Begins a session: a random key, its keys for records and MACs, and the session for the store.
+ * @throws EmbeddingError KEY_INVALID when the kit's public key is no point that can be used.
+ */
+export async function newSession(
+  kit: Pick<IngestKit, 'info' | 'epoch' | 'hpkePublicKey'>,
+): Promise<SessionKeys & { readonly session: IngestSession }> {
+  const head = { id: toHex(randomBytes(16)), epoch: kit.epoch }
+  const sessionKey = randomFillSync(new Uint8Array(new ArrayBuffer(SESSION_KEY_BYTES)))
+  try {
+    const recipientPublicKey = (await hpke.kem.deserializePublicKey(
+      owned(kit.hpkePublicKey),
+    )) as webcrypto.CryptoKey
+    // RFC 9180 §6.1, SealBase.
+    const { enc, ct } = await hpke.seal(
+      { recipientPublicKey, info: sessionInfo(kit.info, head) },
+      sessionKey,
+    )
+    const sealedKey = concat(new Uint8Array(enc), new Uint8Array(ct))
+    return { session: { ...head, sealedKey }, ...sessionKeys(sessionKey) }
+  } catch {
+    throw new EmbeddingError('KEY_INVALID', 'the kit\u2019s public key cannot be used', {
+      where: kit.info.name,
+      hint: 'have the key holder make a new kit',
+    })
+  } finally {
+    wipe(sessionKey)
+  }
+}
 
 /** RFC 9180 §7.1.3, DeriveKeyPair, from the epoch's key material. */
 async function keyPair({ ingestHpke }: DerivedKeys): Promise<webcrypto.CryptoKeyPair> {

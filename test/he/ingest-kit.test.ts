@@ -1,10 +1,15 @@
 /** Kits, and the keys of a session that only the key holder can open. */
 import { describe, expect, it } from 'vitest'
 
-import { ingestKit, openSession } from '../../src/he/ingest-kit.ts'
-import { newSession, parseIngestKit, writeIngestKit } from '../../src/he/ingest-session.ts'
+import {
+  hpke,
+  ingestKit,
+  newSession,
+  openSession,
+  parseIngestKit,
+  writeIngestKit,
+} from '../../src/he/ingest-kit.ts'
 import { deriveKeys } from '../../src/he/keys.ts'
-import { hpke } from '../../src/he/session-hpke.ts'
 import type { CollectionInfo } from '../../src/he/types.ts'
 
 const info: CollectionInfo = {

@@ -107,7 +107,7 @@ describe('the imports of public-key encryption', () => {
   const HE = join(import.meta.dirname, '../../src/he')
   const secret = ['seal-cipher.ts', 'seal-secret.ts', 'keys.ts', 'keyring.ts', 'ingest-kit.ts']
 
-  it.each(['seal-public.ts', 'ingest-session.ts', 'ciphertext-format.ts'])(
+  it.each(['seal-public.ts', 'ingest-kit-format.ts', 'ciphertext-format.ts'])(
     'of %s reach no secret key',
     (file) => {
       const names = [...reachable(join(HE, file))].map((path) => path.slice(HE.length + 1))

@@ -1,25 +1,12 @@
 /**
- * What an ingest that holds only public keys does: read a kit and begin a session. Each session has a random
- * key of its own for records and MACs, sealed to the key holder; once the session is over, the ingest can open
- * nothing that it wrote.
+ * The form of an ingest kit: canonical JSON (RFC 8785) of the public keys that an ingest needs.
  */
-import { randomBytes, randomFillSync, type webcrypto } from 'node:crypto'
-
-import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8, wipe } from '../bytes.ts'
+import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts'
 import { canonicalJson, parseCanonicalJson } from '../canonical.ts'
-import { EmbeddingError, FormatError } from '../errors.ts'
+import { FormatError } from '../errors.ts'
 import { geometryOf } from './parameters.ts'
 import { publicKeyBytes } from './seal-public-key.ts'
-import {
-  ENCAPSULATED_BYTES,
-  SESSION_KEY_BYTES,
-  type SessionKeys,
-  hpke,
-  owned,
-  sessionInfo,
-  sessionKeys,
-} from './session-hpke.ts'
-import type { CollectionInfo, IngestSession } from './types.ts'
+import type { CollectionInfo } from './types.ts'
 
 /**
  * Public keys and token keys of one collection and epoch. Its holder can add vectors and compute tokens of ids
@@ -38,6 +25,7 @@ export interface IngestKit {
 }
 
 const FORMAT = 'keyrite-he-ingest-kit/1'
+/** Of a token key, and of an X25519 public key. */
 const KEY_BYTES = 32
 const KIT_FIELDS = ['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken']
 const INFO_FIELDS = ['name', 'id', 'parameterSet', 'dimensions', 'metric', 'maxNorm', 'fields']
@@ -115,38 +103,8 @@ export function parseIngestKit(bytes: Uint8Array): IngestKit {
     info,
     epoch,
     publicKey: key(kit['seal'], publicKeyBytes(set), 'seal'),
-    hpkePublicKey: key(kit['hpke'], ENCAPSULATED_BYTES, 'hpke'),
+    hpkePublicKey: key(kit['hpke'], KEY_BYTES, 'hpke'),
     idToken: key(kit['idToken'], KEY_BYTES, 'idToken'),
     filterToken: key(kit['filterToken'], KEY_BYTES, 'filterToken'),
-  }
-}
-
-/**
- * Begins a session: a random key, its keys for records and MACs, and the session for the store.
- * @throws EmbeddingError KEY_INVALID when the kit's public key is no point that can be used.
- */
-export async function newSession(
-  kit: Pick<IngestKit, 'info' | 'epoch' | 'hpkePublicKey'>,
-): Promise<SessionKeys & { readonly session: IngestSession }> {
-  const head = { id: toHex(randomBytes(16)), epoch: kit.epoch }
-  const sessionKey = randomFillSync(new Uint8Array(new ArrayBuffer(SESSION_KEY_BYTES)))
-  try {
-    const recipientPublicKey = (await hpke.kem.deserializePublicKey(
-      owned(kit.hpkePublicKey),
-    )) as webcrypto.CryptoKey
-    // RFC 9180 §6.1, SealBase.
-    const { enc, ct } = await hpke.seal(
-      { recipientPublicKey, info: sessionInfo(kit.info, head) },
-      sessionKey,
-    )
-    const sealedKey = concat(new Uint8Array(enc), new Uint8Array(ct))
-    return { session: { ...head, sealedKey }, ...sessionKeys(sessionKey) }
-  } catch {
-    throw new EmbeddingError('KEY_INVALID', 'the kit\u2019s public key cannot be used', {
-      where: kit.info.name,
-      hint: 'have the key holder make a new kit',
-    })
-  } finally {
-    wipe(sessionKey)
   }
 }
