@@ -27,9 +27,9 @@ export type { ServerTls } from './scorer-server-tls.ts'
 export type { ScorerLimits } from './scorer-limits.ts'
 
 const HANDSHAKE_MS = 10_000
-/** Flow control: a query of 768 dimensions takes five rounds, and a stream holds no more than this unread. */
-const WINDOW_BYTES = 256 * 1024
-const CONNECTION_WINDOW_BYTES = 4 * 1024 * 1024
+/** Flow control: a query of 768 dimensions is on its way in two rounds; a stream holds no more than this unread. */
+const WINDOW_BYTES = 1024 * 1024
+const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024
 const HEADER_BYTES = 8192
 /** Megabytes a connection's queues may hold before new streams are refused. */
 const SESSION_MEGABYTES = 32
