@@ -114,9 +114,9 @@ Napi::Value Expand(const Napi::CallbackInfo& info) {
   const Bytes seed = ToBytes(info[0]);
   const Ring ring = ToRing(info[1]);
   if (seed.length != kSeedBytes) Throw(info.Env(), "a seed has 64 bytes");
-  const std::unique_ptr<uint64_t[]> words(new uint64_t[ring.degree]);
-  ExpandSeed(seed.data, ring, ToKernel(info[2])->lanes, words.get());
-  return WordsToJs(info.Env(), words.get(), ring.degree);
+  const Scratch words(ring.degree);
+  ExpandSeed(seed.data, ring, *ToKernel(info[2]), words.words());
+  return WordsToJs(info.Env(), words.words(), ring.degree);
 }
 
 // heKernels() -> names
@@ -224,7 +224,7 @@ Napi::Value Load(const Napi::CallbackInfo& info) {
   if (body.length != chunks * PackedChunks{nullptr, seeded}.ChunkBytes(ring)) {
     Throw(info.Env(), "body has another length");
   }
-  return HeJob::Start(std::make_unique<LoadJob>(info.Env(), Layout(ring, chunks, kBlockStep),
+  return HeJob::Start(std::make_unique<LoadJob>(info.Env(), Layout(ring, chunks, kBlockStep, *AvailableKernels().front()),
                                                 chunks, seeded, body));
 }
 
@@ -250,21 +250,26 @@ class ScanJob final : public HeJob {
       : HeJob(env), input_(std::move(input)), cancelled_(std::make_shared<CancelFlag>(false)) {
     const Ring& ring = input_.block_layout.ring();
     const size_t length = input_.chunks * PackedChunks{nullptr, true}.ChunkBytes(ring);
+    const size_t words = (length + kPackedMargin) / sizeof(uint64_t) + 1;
+    bodies_ = TakePages(words * queries.Length());
     for (uint32_t at = 0; at < queries.Length(); at++) {
       const Bytes body = ToBytes(queries.Get(at));
       if (body.length != length) Throw(env, "a query has another length");
-      bodies_.push_back(CopyPacked(body));
-      input_.queries.push_back({bodies_.back().get(), true});
+      auto* copy = reinterpret_cast<uint8_t*>(bodies_->words() + at * words);
+      std::memcpy(copy, body.data, length);
+      input_.queries.push_back({copy, true});
     }
     MakeResults(env, header, 3 * ring.PackedBytes());
   }
+
+  ~ScanJob() override { KeepPages(std::move(bodies_)); }
 
   const std::shared_ptr<CancelFlag>& cancelled() const { return cancelled_; }
 
  private:
   // One buffer for a block's results. JavaScript sees it when they are written, not before.
   void MakeResults(Napi::Env env, const Bytes& header, size_t length) {
-    const size_t queries = bodies_.size();
+    const size_t queries = input_.queries.size();
     const Napi::Array all = Napi::Array::New(env, input_.blocks.size());
     for (uint32_t block = 0; block < input_.blocks.size(); block++) {
       const Napi::HandleScope scope(env);
@@ -296,7 +301,7 @@ class ScanJob final : public HeJob {
   }
 
   ScanInput input_;
-  std::vector<std::unique_ptr<uint8_t[]>> bodies_;
+  std::unique_ptr<Pages> bodies_;
   Napi::Reference<Napi::Array> results_;
   std::shared_ptr<CancelFlag> cancelled_;
   ScanOutcome outcome_;
@@ -310,12 +315,13 @@ Napi::Value StartScan(const Napi::CallbackInfo& info) {
   const size_t chunks = ToSize(info[1], 1, kMostChunks, "chunks is not 1 to 65536");
   const Kernel* kernel = ToKernel(info[2]);
   const size_t threads = ToSize(info[3], 1, kMostThreads, "threads is not 1 to 1024");
-  const Layout layout(ring, chunks, kBlockStep);
+  const Layout layout(ring, chunks, kBlockStep, *kernel);
   std::vector<BlockPointer> blocks = ToBlocks(info[4]);
   for (const BlockPointer& block : blocks) {
     if (!block->layout().Same(layout)) Throw(env, "a block has another layout");
   }
   if (!info[5].IsArray()) Throw(env, "expected an array of queries");
+  if (blocks.empty() || info[5].As<Napi::Array>().Length() == 0) Throw(env, "nothing to scan");
   ScanInput input{kernel, threads, layout, chunks, std::move(blocks), {}, {}};
   auto job = std::make_unique<ScanJob>(env, std::move(input), info[5].As<Napi::Array>(),
                                        ToBytes(info[6]));

@@ -4,8 +4,6 @@
 
 #include <cstring>
 
-#include "he_cpu.h"
-
 namespace keyrite {
 namespace {
 
@@ -129,12 +127,6 @@ __attribute__((target("avx512f"))) void LeavesAvx512(const uint64_t* root, uint6
 #endif
 
 }  // namespace
-
-Lanes WidestLanes() {
-  static const Lanes widest =
-      HasAvx512Ifma() ? Lanes::kEight : (HasAvx2() ? Lanes::kFour : Lanes::kOne);
-  return widest;
-}
 
 // BLAKE2X §2.1, first step: the hash of key and message; RFC 7693 §3.3: the key is the first block.
 Blake2xbKey::Blake2xbKey(const uint8_t* key) {

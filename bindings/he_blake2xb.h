@@ -13,9 +13,6 @@ constexpr size_t kBlake2xbWords = 512;
 // Output blocks that are made at once: lanes of a vector register.
 enum class Lanes { kOne, kFour, kEight };
 
-// The most that this CPU has.
-Lanes WidestLanes();
-
 // The hash of the key, from which the outputs for any number of messages start.
 struct Blake2xbKey {
   explicit Blake2xbKey(const uint8_t* key);

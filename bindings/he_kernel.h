@@ -25,6 +25,8 @@ constexpr size_t kBlockStep = 2 * kTile;
 constexpr size_t kQueryStep = 3 * kTile;
 // Words of a tile of a result: r0, r1, r2.
 constexpr size_t kResultStep = 3 * kTile;
+// Words per chunk that a kernel may want to keep between queries: c0 + c1 of two blocks.
+constexpr size_t kRoom = 2 * kTile;
 // Chunks of a segment: what the accumulators of every kernel have room for. Even.
 constexpr size_t kSegment = 4096;
 
@@ -37,12 +39,18 @@ struct Pass {
   const uint64_t* const* blocks;
   const uint64_t* const* queries;
   uint64_t* results;  // [block][query][kResultStep], 64-byte aligned
+  uint64_t* room;     // kRoom words per chunk for the kernel's own use, 64-byte aligned
 };
 
 struct Kernel {
   const char* name;
   bool (*available)();
   void (*run)(const Pass& pass);
+  // Makes the head of a segment whose chunks, `step` words each, are in place behind it.
+  void (*make_head)(const Ring& ring, size_t chunks, size_t step, uint64_t* segment);
+  // Residues of words, eight at a time, up to the first eight with one that is not below the limit.
+  // Returns how many were reduced; count is a multiple of 8, words are 64-byte aligned.
+  size_t (*reduce)(const Ring& ring, uint64_t limit, uint64_t* words, size_t count);
   // What the same CPUs have for seeds.
   Lanes lanes;
 };
@@ -52,7 +60,7 @@ extern const Kernel kAvx2Kernel;
 extern const Kernel kPortableKernel;
 
 // Those that run on this CPU, fastest first.
-std::vector<const Kernel*> AvailableKernels();
+const std::vector<const Kernel*>& AvailableKernels();
 
 }  // namespace keyrite
 

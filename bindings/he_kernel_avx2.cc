@@ -113,8 +113,16 @@ void Run(const Pass& pass) {
 void Run(const Pass& pass) { kPortableKernel.run(pass); }
 #endif
 
+void MakeHead(const Ring& ring, size_t chunks, size_t step, uint64_t* segment) {
+  kPortableKernel.make_head(ring, chunks, step, segment);
+}
+
+size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words, size_t count) {
+  return kPortableKernel.reduce(ring, limit, words, count);
+}
+
 }  // namespace
 
-const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run, Lanes::kFour};
+const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run, MakeHead, ReduceWords, Lanes::kFour};
 
 }  // namespace keyrite

@@ -125,8 +125,8 @@ KEYRITE_IFMA void AddPair(Sums& sums, const __m512i (&x1)[kBlocks], const __m512
 }
 
 // kBlocks by kQueries at once, as many as the registers hold. Apart from the reduction, whose constants
-// would push sums out of them.
-template <size_t kBlocks, size_t kQueries>
+// would push sums out of them. kKept: c0 + c1 are in the room, made once for all queries.
+template <size_t kBlocks, size_t kQueries, bool kKept>
 KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums* result) {
   const __m512i modulus = _mm512_set1_epi64(static_cast<long long>(pass.ring->modulus));
   const uint64_t* blocks[kBlocks];
@@ -159,8 +159,14 @@ KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums*
     AddPair<kBlocks, kQueries>(last, c1, d1, queries, offset + kTile);
 #pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; b++) {
-      c0[b] = AddResidues(c1[b], LoadLanes(blocks[b] + at), modulus);
-      d0[b] = AddResidues(d1[b], LoadLanes(blocks[b] + at + kBlockStep), modulus);
+      if constexpr (kKept) {
+        const uint64_t* kept = pass.room + chunk * kRoom + b * kTile;
+        c0[b] = LoadLanes(kept);
+        d0[b] = LoadLanes(kept + kRoom);
+      } else {
+        c0[b] = AddResidues(c1[b], LoadLanes(blocks[b] + at), modulus);
+        d0[b] = AddResidues(d1[b], LoadLanes(blocks[b] + at + kBlockStep), modulus);
+      }
     }
     AddPair<kBlocks, kQueries>(both, c0, d0, queries, offset + 2 * kTile);
   }
@@ -171,10 +177,10 @@ KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums*
   }
 }
 
-template <size_t kBlocks, size_t kQueries>
+template <size_t kBlocks, size_t kQueries, bool kKept = false>
 KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, size_t query) {
   Sums sums[kBlocks * kQueries];
-  AddUp<kBlocks, kQueries>(pass, block, query, sums);
+  AddUp<kBlocks, kQueries, kKept>(pass, block, query, sums);
   for (size_t b = 0; b < kBlocks; b++) {
     for (size_t q = 0; q < kQueries; q++) {
       Store(by, sums[b * kQueries + q],
@@ -183,9 +189,26 @@ KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, si
   }
 }
 
+// Makes c0 + c1 of two blocks.
+KEYRITE_IFMA_CALL void KeepSums(const Pass& pass, const Reducer& by, size_t block) {
+  for (size_t chunk = 0; chunk < pass.chunks; chunk++) {
+    for (size_t b = 0; b < 2; b++) {
+      const uint64_t* words = pass.blocks[block + b] + kHead + chunk * kBlockStep;
+      _mm512_store_si512(pass.room + chunk * kRoom + b * kTile,
+                         AddResidues(LoadLanes(words), LoadLanes(words + kTile), by.modulus));
+    }
+  }
+}
+
 template <size_t kBlocks>
 KEYRITE_IFMA void MultiplyAll(const Pass& pass, const Reducer& by, size_t block) {
   size_t query = 0;
+  if (kBlocks == 2 && pass.query_count >= 4) {
+    KeepSums(pass, by, block);
+    for (; query + 2 <= pass.query_count; query += 2) {
+      Multiply<kBlocks, 2, true>(pass, by, block, query);
+    }
+  }
   for (; query + 2 <= pass.query_count; query += 2) Multiply<kBlocks, 2>(pass, by, block, query);
   if (query < pass.query_count) Multiply<kBlocks, 1>(pass, by, block, query);
 }
@@ -199,12 +222,56 @@ __attribute__((target("avx512f,avx512ifma"))) void Run(const Pass& pass) {
   for (; block + 2 <= pass.block_count; block += 2) MultiplyAll<2>(pass, by, block);
   if (block < pass.block_count) MultiplyAll<1>(pass, by, block);
 }
+
+KEYRITE_IFMA_CALL void MakeHead(const Ring& ring, size_t chunks, size_t step, uint64_t* segment) {
+  const Reducer by = MakeReducer(ring);
+  const __m512i zero = _mm512_setzero_si512();
+  Sums sums = {{zero, zero}, {zero, zero}, {zero, zero}};
+  for (size_t chunk = 0; chunk < chunks; chunk += 2) {
+    const uint64_t* x = segment + kHead + chunk * step;
+    const __m512i x0 = LoadLanes(x);
+    const __m512i x1 = LoadLanes(x + kTile);
+    const __m512i y0 = LoadLanes(x + step);
+    const __m512i y1 = LoadLanes(x + step + kTile);
+    AddProduct(sums.first, x0, y0);
+    AddProduct(sums.last, x1, y1);
+    AddProduct(sums.both, AddResidues(x0, x1, by.modulus), AddResidues(y0, y1, by.modulus));
+  }
+  // q itself for zero: the kernels' sums have room for it.
+  _mm512_store_si512(segment, _mm512_sub_epi64(by.modulus, Canonical(by, sums.first)));
+  _mm512_store_si512(segment + kTile, _mm512_sub_epi64(by.modulus, Canonical(by, sums.last)));
+  _mm512_store_si512(segment + 2 * kTile, _mm512_sub_epi64(by.modulus, Canonical(by, sums.both)));
+}
+
+KEYRITE_IFMA_CALL size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words,
+                                     size_t count) {
+  const Reducer by = MakeReducer(ring);
+  const __m512i least = _mm512_set1_epi64(static_cast<long long>(limit));
+  for (size_t at = 0; at < count; at += kTile) {
+    const __m512i word = LoadLanes(words + at);
+    if (_mm512_cmpge_epu64_mask(word, least) != 0) return at;
+    // As in Canonical, without a high sum.
+    const __m512i upper = MultiplyFactor(by, Upper(word), by.two52);
+    const __m512i low = Below(_mm512_and_si512(word, by.mask), by.twice);
+    const __m512i sum = _mm512_add_epi64(low, upper);
+    _mm512_store_si512(words + at, Below(Below(sum, by.twice), by.modulus));
+  }
+  return count;
+}
 #else
 void Run(const Pass& pass) { kPortableKernel.run(pass); }
+
+void MakeHead(const Ring& ring, size_t chunks, size_t step, uint64_t* segment) {
+  kPortableKernel.make_head(ring, chunks, step, segment);
+}
+
+size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words, size_t count) {
+  return kPortableKernel.reduce(ring, limit, words, count);
+}
 #endif
 
 }  // namespace
 
-const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run, Lanes::kEight};
+const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run, MakeHead, ReduceWords, Lanes::kEight};
 
 }  // namespace keyrite

@@ -43,15 +43,55 @@ void Run(const Pass& pass) {
   }
 }
 
-}  // namespace
+uint64_t AddResidues(uint64_t a, uint64_t b, uint64_t modulus) {
+  const uint64_t sum = a + b;
+  return sum >= modulus ? sum - modulus : sum;
+}
 
-const Kernel kPortableKernel = {"portable", Always, Run, Lanes::kOne};
+void MakeHead(const Ring& ring, size_t chunks, size_t step, uint64_t* segment) {
+  const uint64_t modulus = ring.modulus;
+  for (size_t lane = 0; lane < kTile; lane++) {
+    HeWide first = 0;
+    HeWide last = 0;
+    HeWide both = 0;
+    const uint64_t* x = segment + kHead + lane;
+    for (size_t chunk = 0; chunk < chunks; chunk += 2, x += 2 * step) {
+      const uint64_t* y = x + step;
+      first += HeWide{x[0]} * y[0];
+      last += HeWide{x[kTile]} * y[kTile];
+      both += HeWide{AddResidues(x[0], x[kTile], modulus)} * AddResidues(y[0], y[kTile], modulus);
+    }
+    // q itself for zero: the kernels' sums have room for it.
+    segment[lane] = modulus - Reduce(first, ring);
+    segment[kTile + lane] = modulus - Reduce(last, ring);
+    segment[2 * kTile + lane] = modulus - Reduce(both, ring);
+  }
+}
 
-std::vector<const Kernel*> AvailableKernels() {
+size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words, size_t count) {
+  for (size_t at = 0; at < count; at += kTile) {
+    for (size_t lane = 0; lane < kTile; lane++) {
+      if (words[at + lane] >= limit) return at;
+    }
+    for (size_t lane = 0; lane < kTile; lane++) words[at + lane] = ReduceWord(words[at + lane], ring);
+  }
+  return count;
+}
+
+std::vector<const Kernel*> FindKernels() {
   std::vector<const Kernel*> kernels;
   for (const Kernel* kernel : {&kIfmaKernel, &kAvx2Kernel, &kPortableKernel}) {
     if (kernel->available()) kernels.push_back(kernel);
   }
+  return kernels;
+}
+
+}  // namespace
+
+const Kernel kPortableKernel = {"portable", Always, Run, MakeHead, ReduceWords, Lanes::kOne};
+
+const std::vector<const Kernel*>& AvailableKernels() {
+  static const std::vector<const Kernel*> kernels = FindKernels();
   return kernels;
 }
 

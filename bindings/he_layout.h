@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "he_kernel.h"
 #include "he_pages.h"
@@ -21,9 +22,9 @@ struct PackedChunks {
 
 class Layout {
  public:
-  // `step`: kBlockStep or kQueryStep.
-  Layout(const Ring& ring, size_t chunks, size_t step)
-      : ring_(ring), chunks_(chunks), step_(step) {}
+  // `step`: kBlockStep or kQueryStep. The layout is the same for all kernels.
+  Layout(const Ring& ring, size_t chunks, size_t step, const Kernel& kernel)
+      : ring_(ring), chunks_(chunks), step_(step), kernel_(&kernel) {}
 
   const Ring& ring() const { return ring_; }
   bool Same(const Layout& other) const {
@@ -39,22 +40,40 @@ class Layout {
     return Segments() * kHead + (chunks_ + 1) / 2 * 2 * step_;
   }
   size_t Words() const { return ring_.Tiles() * TileWords(); }
-  // Where a tile of a segment begins.
-  size_t At(size_t tile, size_t segment) const {
-    return tile * TileWords() + segment * (kHead + kSegment * step_);
-  }
+  // Where a segment of a tile begins.
+  size_t At(size_t segment) const { return segment * (kHead + kSegment * step_); }
 
-  // Puts one chunk in its place; `scratch` has room for two polynomials. Returns the index of the
-  // first residue (of c0, then c1) that is not below the modulus, or kAllResiduesGood.
-  size_t Place(const PackedChunks& packed, size_t chunk, uint64_t* scratch, uint64_t* words) const;
+  // Words of the polynomials of one chunk, c0 and c1.
+  size_t PairWords() const { return 2 * size_t{ring_.degree}; }
+
+  // Unpacks one chunk to a 64-byte aligned pair. Returns the index of the first residue (of c0, then
+  // c1) that is not below the modulus, or kAllResiduesGood.
+  size_t Unpack(const PackedChunks& packed, size_t chunk, uint64_t* pair) const;
+
+  // Puts `count` chunks from `first` on, whose pairs are one behind the other, into a tile.
+  void Copy(const uint64_t* pairs, size_t first, size_t count, size_t tile, uint64_t* words) const;
 
   // Makes the heads of a tile whose chunks are in place.
-  void MakeHeads(size_t tile, uint64_t* words) const;
+  void MakeHeads(uint64_t* words) const;
 
  private:
   Ring ring_;
   size_t chunks_;
   size_t step_;
+  const Kernel* kernel_;
+};
+
+// Words of memory, 64-byte aligned.
+class Scratch {
+ public:
+  explicit Scratch(size_t words) : words_(new (std::align_val_t{64}) uint64_t[words]) {}
+  ~Scratch() { operator delete[](words_, std::align_val_t{64}); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  uint64_t* words() const { return words_; }
+
+ private:
+  uint64_t* words_;
 };
 
 // A block of ciphertexts, ready for scans.
@@ -62,7 +81,7 @@ class ResidentBlock {
  public:
   explicit ResidentBlock(const Layout& layout) : layout_(layout), pages_(layout.Words()) {}
 
-  // As Layout::Place for all chunks; the index counts through the chunks.
+  // As Layout::Unpack for all chunks; the index counts through the chunks.
   size_t Fill(const PackedChunks& packed, size_t chunks);
 
   const Layout& layout() const { return layout_; }
@@ -70,6 +89,8 @@ class ResidentBlock {
   size_t bytes() const { return pages_.bytes(); }
 
  private:
+  uint64_t* TileAt(size_t tile) const { return pages_.words() + tile * layout_.TileWords(); }
+
   Layout layout_;
   Pages pages_;
 };

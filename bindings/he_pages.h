@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace keyrite {
 
@@ -23,6 +24,12 @@ class Pages {
   uint64_t* words_;
   size_t bytes_;
 };
+
+// Pages of an earlier use where some are large enough, with their contents; else new ones.
+std::unique_ptr<Pages> TakePages(size_t words);
+
+// Keeps pages for the next use, which then has no page faults: 64 MiB at most.
+void KeepPages(std::unique_ptr<Pages> pages);
 
 }  // namespace keyrite
 

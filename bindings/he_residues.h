@@ -14,14 +14,6 @@ constexpr size_t kAllResiduesGood = static_cast<size_t>(-1);
 
 inline size_t PackedLength(size_t count, unsigned bits) { return (count * bits + 7) / 8; }
 
-// One residue of 1 to 57 bits: bits and shift fit one word.
-inline uint64_t PackedResidue(const uint8_t* packed, size_t at, unsigned bits) {
-  const size_t bit = at * bits;
-  uint64_t word;
-  std::memcpy(&word, packed + bit / 8, sizeof(word));
-  return word >> bit % 8 & ((uint64_t{1} << bits) - 1);
-}
-
 // Packs residues below 2^bits; bits is 1 to 63, count a multiple of 8 or the end of the string.
 void PackResidues(const uint64_t* words, size_t count, unsigned bits, uint8_t* packed);
 

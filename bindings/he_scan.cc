@@ -3,6 +3,7 @@
 #include "he_scan.h"
 
 #include <mutex>
+#include <utility>
 
 #include "he_residues.h"
 
@@ -22,8 +23,11 @@ class Scanner {
       : input_(input),
         cancelled_(cancelled),
         ring_(input.block_layout.ring()),
-        layout_(ring_, input.chunks, kQueryStep),
-        queries_(layout_.Words() * input.queries.size()) {}
+        layout_(ring_, input.chunks, kQueryStep, *input.kernel),
+        queries_(TakePages(QueryWords() * input.queries.size())) {}
+  ~Scanner() { KeepPages(std::move(queries_)); }
+  Scanner(const Scanner&) = delete;
+  Scanner& operator=(const Scanner&) = delete;
 
   ScanOutcome Run() {
     ScanOutcome outcome = PlaceQueries();
@@ -32,9 +36,12 @@ class Scanner {
         kCachedWords / (layout_.TileWords() * input_.queries.size()), size_t{1}, kMostTiles);
     Turns turns((ring_.Tiles() + group - 1) / group, cancelled_);
     OnThreads(input_.threads, [&] {
+      const Scratch queries(group * input_.queries.size() * layout_.TileWords());
+      const Scratch room(layout_.ChunksOf(0) * kRoom);
       size_t turn;
       while (turns.Take(&turn)) {
-        MultiplyTiles(turn * group, std::min(ring_.Tiles(), (turn + 1) * group));
+        MultiplyTiles(turn * group, std::min(ring_.Tiles(), (turn + 1) * group), queries.words(),
+                      room.words());
       }
     });
     outcome.aborted = cancelled_.load();
@@ -42,22 +49,21 @@ class Scanner {
   }
 
  private:
-  uint64_t* QueryWords(size_t query) const { return queries_.words() + query * layout_.Words(); }
+  size_t QueryWords() const { return input_.chunks * layout_.PairWords(); }
 
-  // Unpacks the queries and expands their seeds.
+  // Unpacks the queries and expands their seeds, polynomial by polynomial.
   ScanOutcome PlaceQueries() {
     const size_t chunks = input_.chunks;
     Turns turns(input_.queries.size() * chunks, cancelled_);
     std::mutex mutex;
     ScanOutcome outcome;
     OnThreads(input_.threads, [&] {
-      const std::unique_ptr<uint64_t[]> scratch(new uint64_t[2 * ring_.degree]);
       size_t turn;
       while (turns.Take(&turn)) {
         const size_t query = turn / chunks;
         const size_t chunk = turn % chunks;
-        const size_t bad = layout_.Place(input_.queries[query], chunk, scratch.get(),
-                                         QueryWords(query));
+        const size_t bad = layout_.Unpack(input_.queries[query], chunk,
+                                          queries_->words() + turn * layout_.PairWords());
         if (bad == kAllResiduesGood) continue;
         turns.End();
         const std::lock_guard<std::mutex> lock(mutex);
@@ -68,21 +74,30 @@ class Scanner {
     return outcome;
   }
 
-  void MultiplyTiles(size_t first, size_t end) {
-    for (size_t query = 0; query < input_.queries.size(); query++) {
-      for (size_t tile = first; tile < end; tile++) layout_.MakeHeads(tile, QueryWords(query));
+  // `queries` has room for their tiles: [tile][query].
+  void MultiplyTiles(size_t first, size_t end, uint64_t* queries, uint64_t* room) {
+    const size_t words = layout_.TileWords();
+    const size_t count = input_.queries.size();
+    for (size_t tile = first; tile < end; tile++) {
+      for (size_t query = 0; query < count; query++) {
+        uint64_t* to = queries + ((tile - first) * count + query) * words;
+        const uint64_t* pairs = queries_->words() + query * QueryWords();
+        layout_.Copy(pairs, 0, input_.chunks, tile, to);
+        layout_.MakeHeads(to);
+      }
     }
     for (size_t block = 0; block < input_.blocks.size(); block += kBlocksAtOnce) {
       if (cancelled_.load(std::memory_order_relaxed)) return;
       for (size_t tile = first; tile < end; tile++) {
-        for (size_t query = 0; query < input_.queries.size(); query += kQueriesAtOnce) {
-          MultiplyTile(tile, block, query);
+        for (size_t query = 0; query < count; query += kQueriesAtOnce) {
+          MultiplyTile(tile, block, query, queries + ((tile - first) * count + query) * words, room);
         }
       }
     }
   }
 
-  void MultiplyTile(size_t tile, size_t first_block, size_t first_query) {
+  void MultiplyTile(size_t tile, size_t first_block, size_t first_query,
+                    const uint64_t* query_tiles, uint64_t* room) {
     alignas(64) uint64_t sums[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
     alignas(64) uint64_t more[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
     const uint64_t* blocks[kBlocksAtOnce];
@@ -93,14 +108,15 @@ class Scanner {
     pass.query_count = std::min(kQueriesAtOnce, input_.queries.size() - first_query);
     pass.blocks = blocks;
     pass.queries = queries;
+    pass.room = room;
     const size_t words = pass.block_count * pass.query_count * kResultStep;
     for (size_t segment = 0; segment < layout_.Segments(); segment++) {
       for (size_t at = 0; at < pass.block_count; at++) {
-        blocks[at] =
-            input_.blocks[first_block + at]->words() + input_.block_layout.At(tile, segment);
+        blocks[at] = input_.blocks[first_block + at]->words() +
+                     tile * input_.block_layout.TileWords() + input_.block_layout.At(segment);
       }
       for (size_t at = 0; at < pass.query_count; at++) {
-        queries[at] = QueryWords(first_query + at) + layout_.At(tile, segment);
+        queries[at] = query_tiles + at * layout_.TileWords() + layout_.At(segment);
       }
       pass.chunks = layout_.ChunksOf(segment);
       pass.results = segment == 0 ? sums : more;
@@ -130,7 +146,7 @@ class Scanner {
   const CancelFlag& cancelled_;
   Ring ring_;
   Layout layout_;
-  Pages queries_;
+  std::unique_ptr<Pages> queries_;
 };
 
 // As fast as the compiler makes it for every CPU; two threads of this are bound by memory.

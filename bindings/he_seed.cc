@@ -38,14 +38,16 @@ class Words {
 
 }  // namespace
 
-void ExpandSeed(const uint8_t* seed, const Ring& ring, Lanes lanes, uint64_t* residues) {
-  Words words(seed, lanes);
+void ExpandSeed(const uint8_t* seed, const Ring& ring, const Kernel& kernel, uint64_t* residues) {
+  Words words(seed, kernel.lanes);
   words.Fill(residues, ring.degree);
   const uint64_t limit = ~uint64_t{0} - ~uint64_t{0} % ring.modulus - 1;
-  for (size_t at = 0; at < ring.degree; at++) {
-    uint64_t word = residues[at];
-    while (word >= limit) word = words.Next();
-    residues[at] = ReduceWord(word, ring);
+  size_t done = 0;
+  while ((done += kernel.reduce(ring, limit, residues + done, ring.degree - done)) < ring.degree) {
+    // Replaced in order, as SEAL does: the generator goes on behind the polynomial.
+    for (size_t at = done; at < done + kTile; at++) {
+      while (residues[at] >= limit) residues[at] = words.Next();
+    }
   }
 }
 

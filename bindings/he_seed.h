@@ -2,15 +2,14 @@
 #ifndef KEYRITE_HE_SEED_H
 #define KEYRITE_HE_SEED_H
 
-#include "he_blake2xb.h"
-#include "he_ring.h"
+#include "he_kernel.h"
 
 namespace keyrite {
 
 constexpr size_t kSeedBytes = 64;
 
-// Writes ring.degree residues.
-void ExpandSeed(const uint8_t* seed, const Ring& ring, Lanes lanes, uint64_t* residues);
+// Writes ring.degree residues to 64-byte aligned memory.
+void ExpandSeed(const uint8_t* seed, const Ring& ring, const Kernel& kernel, uint64_t* residues);
 
 }  // namespace keyrite
 

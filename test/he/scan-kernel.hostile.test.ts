@@ -188,6 +188,7 @@ describe('the addon', () => {
     ['a block that is none', () => addon.heBytes({} as never)],
     ['blocks that are no array', () => addon.heRead({} as never, 1)],
     ['no threads', () => addon.heRead([], 0)],
+    ['nothing to scan', () => addon.heScan(ring, 3, 'portable', 1, [], [], new Uint8Array(48))],
     ['another number of arguments', () => (addon.heFree as () => void)()],
   ]
   it.each(calls)('throws a TypeError: %s', (_name, call) => {
