@@ -125,10 +125,14 @@ export function addPlanCommands(group: Command, dispatch: Dispatch): void {
   })
 }
 
-/** Writes a file that must not exist yet. Throws PolicyError OUTPUT_EXISTS. */
-export async function writeNew(file: string, content: string | Uint8Array): Promise<void> {
+/** Writes a file that must not exist yet; `mode` as of chmod. Throws PolicyError OUTPUT_EXISTS. */
+export async function writeNew(
+  file: string,
+  content: string | Uint8Array,
+  mode = 0o666,
+): Promise<void> {
   try {
-    await writeFile(file, content, { flag: 'wx' })
+    await writeFile(file, content, { flag: 'wx', mode })
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') {
       throw new PolicyError('OUTPUT_EXISTS', 'CER-OUTPUT-1', 'output exists and is not replaced', {

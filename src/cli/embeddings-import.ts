@@ -1,7 +1,8 @@
 /** `keyrite embeddings import` and `kit`: vectors in, with the secret key or with public keys only. */
 import { type Command, Option } from 'commander'
 
-import { ConfigError } from '../errors.ts'
+import { sha256, toHex } from '../bytes.ts'
+import { ConfigError, EmbeddingError } from '../errors.ts'
 import type {
   CollectionInfo,
   EmbeddingStore,
@@ -116,22 +117,27 @@ async function* untilStopped(
   }
 }
 
+/** An error of one item, with its place in the input. */
+function inInput(error: unknown, input: string, from: number): unknown {
+  if (!(error instanceof EmbeddingError) || error.index === undefined) return error
+  const { code, message, expected, got, hint, index } = error
+  const where = `${input}, item ${from + index + 1}${error.where ? `, ${error.where}` : ''}`
+  return new EmbeddingError(code, message, { where, expected, got, hint, cause: error })
+}
+
+/** The input and how far an earlier run came with it. */
+interface Opened {
+  readonly source: ItemSource
+  readonly checkpoint: Checkpoint
+  readonly signal: AbortSignal
+}
+
 /** Reads the input into the collection. */
-async function fill(
-  { args, options, output, io }: ImportInvocation,
-  store: EmbeddingStore,
-  openIngest: () => Promise<Ingest>,
-): Promise<Inserted & { readonly from: number }> {
-  const { openItems } = await ingestLibrary()
-  const { info } = await store.collection(args[0] ?? '')
-  using interrupts = stopRequests(output.side, 'block')
-  const { signal } = interrupts
-  const reading = importOptions(options, info)
-  await using source =
-    options.in === STREAM
-      ? await streamSource(reading, signal)
-      : await openItems(options.in, reading)
-  const checkpoint = await checkpointOf(options, info, source, reading)
+async function pour(
+  { options, output, io }: ImportInvocation,
+  { source, checkpoint, signal }: Opened,
+  ingest: Ingest,
+): Promise<Inserted> {
   const { from } = checkpoint
   const show = countPrinter(output.side, io, 'vectors', { from, total: source.count })
   let durable = from
@@ -141,67 +147,92 @@ async function fill(
     show(durable)
   }
   try {
-    await using ingest = await openIngest()
     const items = untilStopped(source.items(from), signal)
     const inserted = await ingest.insert(items, { onProgress })
     durable = from + inserted.items
     if (signal.aborted) throw signal.reason
     await checkpoint.finish()
-    return { ...inserted, from }
+    return inserted
   } catch (error) {
     checkpoint.note(durable)
     const kept = options.checkpoint !== undefined
     if (kept) await checkpoint.keep().catch(() => undefined)
     if (durable > from) {
-      output.side.print(`kept: ${grouped(durable)} vectors of the input are in the collection`)
+      output.side.print(`kept: ${grouped(durable)} of the vectors of the input`)
     }
     const goOn = kept
       ? 'the same command goes on from there'
       : 'the same command begins again and replaces what is there, or --skip goes on'
     throw signal.aborted
       ? stoppedAfter(`after ${grouped(durable)} vectors of the input`, goOn, error)
-      : error
+      : inInput(error, options.in, from)
   }
+}
+
+/** Runs `use` with an ingest of the seeds or of the kit. */
+async function withIngest<T>(
+  invocation: ImportInvocation,
+  store: EmbeddingStore,
+  use: (ingest: Ingest) => Promise<T>,
+): Promise<T> {
+  const { args, options } = invocation
+  const [name = ''] = args
+  const { seed, kit } = options
+  if (kit !== undefined) {
+    const { createIngest, parseIngestKit } = await ingestLibrary()
+    const bytes = await readBytes(kit, 'an ingest kit')
+    const { info } = parseIngestKit(bytes)
+    if (info.name !== name) {
+      throw new EmbeddingError('KEY_MISMATCH', 'the kit is of another collection', {
+        where: kit,
+        expected: name,
+        got: info.name,
+      })
+    }
+    await using ingest = await createIngest(bytes, store)
+    return await use(ingest)
+  }
+  const keys = { ...invocation, options: { ...options, seed: seed ?? [] } }
+  return withKeyHolder(keys, async (holder) => {
+    await using ingest = await holder.ingest(store, name)
+    return await use(ingest)
+  })
 }
 
 async function importItems(invocation: ImportInvocation): Promise<undefined> {
   const { args, options, output } = invocation
   const [name = ''] = args
-  const { seed, kit } = options
-  if ((seed === undefined) === (kit === undefined)) {
+  if ((options.seed === undefined) === (options.kit === undefined)) {
     throw new UsageError('USAGE', 'nothing says what to encrypt with, or two things do', {
       where: '--seed, --kit',
       expected: 'one of them',
-      got: seed === undefined ? 'neither' : 'both',
+      got: options.seed === undefined ? 'neither' : 'both',
     })
   }
+  const { openItems } = await ingestLibrary()
   const startedMs = systemClock.monotonicMs()
+  using interrupts = stopRequests(output.side, 'block')
+  const { signal } = interrupts
+  // Everything that can be wrong with store and input is told before anybody types a PIN.
   await using store = await openCliStore(options, 'write')
-  // Before anybody types a PIN.
-  await store.collection(name)
-  const run = async (): Promise<Inserted & { readonly from: number }> => {
-    if (kit === undefined) {
-      const keys = { ...invocation, options: { ...options, seed: seed ?? [] } }
-      return withKeyHolder(keys, (holder) =>
-        fill(invocation, store, () => holder.ingest(store, name)),
-      )
-    }
-    const { createIngest } = await ingestLibrary()
-    const bytes = await readBytes(kit, 'an ingest kit')
-    return fill(invocation, store, () => createIngest(bytes, store))
-  }
-  const { items, replaced, from } = await run()
-  output.document({
-    command: 'embeddings import',
-    collection: name,
-    items,
-    replaced,
-    skipped: from,
-  })
+  const { info } = await store.collection(name)
+  const reading = importOptions(options, info)
+  await using source =
+    options.in === STREAM
+      ? await streamSource(reading, signal)
+      : await openItems(options.in, reading)
+  const checkpoint = await checkpointOf(options, info, source, reading)
+  const { items, replaced } = await withIngest(invocation, store, (ingest) =>
+    pour(invocation, { source, checkpoint, signal }, ingest),
+  )
+  const skipped = checkpoint.from
+  output.document({ command: 'embeddings import', collection: name, items, replaced, skipped })
   output.text.print(
     `${grouped(items)} vectors read, ${grouped(replaced)} of them in the place of others, in ${secondsSince(startedMs)} s`,
   )
-  if (from > 0) output.text.print(`${grouped(from)} at the start of the input were left out`)
+  if (skipped > 0) {
+    output.text.print(`${grouped(skipped)} at the start of the input were left out`)
+  }
   return undefined
 }
 
@@ -213,9 +244,14 @@ async function writeKit(
   const kit = await withCollection(invocation, 'read', (holder, store) =>
     holder.ingestKit(store, name),
   )
-  await writeNew(options.out, kit)
-  output.document({ command: 'embeddings kit', collection: name, file: options.out })
+  // Whoever has it can add vectors, and look for ids that they guess.
+  await writeNew(options.out, kit, 0o600)
+  const digest = toHex(sha256(kit))
+  const { out: file } = options
+  output.document({ command: 'embeddings kit', collection: name, file, sha256: digest })
   output.text.print(`written: ${options.out} (${grouped(kit.length)} bytes, public keys only)`)
+  output.text.print('SHA-256, to compare where it is used:')
+  output.text.verbatim(`  ${digest}`)
   return undefined
 }
 
@@ -276,7 +312,7 @@ export function addImportCommands(group: Command, dispatch: Dispatch): void {
     usage: 'kit <collection>',
     summary: 'Write the public keys for an ingest that must not decrypt',
     details:
-      'Whoever has the kit can add and replace vectors, and read none. The collection needs parameters with room for the noise of public keys: create it with --parameters bgv-n2048-q51-t14-b8.',
+      'Whoever has the kit can add and replace vectors, and read none. Compare its SHA-256 where it is used: vectors are encrypted to whoever\u2019s keys are in it. The collection needs parameters with room for the noise of public keys: create it with --parameters bgv-n2048-q51-t14-b8.',
     examples: [`embeddings kit docs --out docs.kit --store ./vectors ${EXAMPLE_KEYS}`],
     options: (command) => holderOptions(command).requiredOption('-o, --out <file>', 'the kit'),
     run: writeKit,

@@ -1,12 +1,13 @@
 /** `keyrite embeddings compact`, `rotate` and `verify`: long work over a whole collection. */
 import type { Command } from 'commander'
 
+import { KeyriteError } from '../errors.ts'
 import type { EmbeddingStore, KeyHolder, StoreFault } from '../he/index.ts'
 import { type Dispatch, type Invocation, addCommand } from './command.ts'
 import { type HolderOptions, withCollection } from './embeddings-holder.ts'
 import { EXAMPLE_KEYS, holderOptions } from './embeddings-options.ts'
 import { countPrinter, secondsSince, stopRequests, stoppedAfter } from './embeddings-progress.ts'
-import { EXIT, type ExitCode } from './exit-code.ts'
+import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
 import { grouped } from './fpe-progress.ts'
 import { systemClock } from './system-ports.ts'
 
@@ -76,11 +77,18 @@ async function verify(invocation: Invocation<HolderOptions>): Promise<ExitCode> 
   const [name = ''] = args
   const startedMs = systemClock.monotonicMs()
   const faults: StoreFault[] = []
+  const tell = (fault: StoreFault): void => {
+    faults.push(fault)
+    output.text.print(`${fault.where}: ${fault.what}`, { hang: 2, style: 'red' })
+  }
   const goOn = 'verification changes nothing; run it again'
   const records = await work(invocation, 'read', goOn, async (holder, store, options) => {
-    for await (const fault of holder.verify(store, name, options)) {
-      faults.push(fault)
-      output.text.print(`${fault.where}: ${fault.what}`, { hang: 2, style: 'red' })
+    try {
+      for await (const fault of holder.verify(store, name, options)) tell(fault)
+    } catch (error) {
+      // What cannot be read cannot be looked into further: the last fault.
+      if (!(error instanceof KeyriteError) || exitCodeOf(error) !== EXIT.verification) throw error
+      tell({ where: error.where ?? name, what: `${error.message}; what comes after it is unread` })
     }
     return (await store.collection(name)).records
   })

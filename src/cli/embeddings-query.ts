@@ -1,9 +1,7 @@
 /** Queries of `keyrite embeddings search`: vectors in JSON, and filters on the command line. */
-import { readFile } from 'node:fs/promises'
-
 import { InvalidArgumentError } from 'commander'
 
-import { fromUtf8 } from '../bytes.ts'
+import { concat, fromUtf8 } from '../bytes.ts'
 import { FormatError } from '../errors.ts'
 import type { MetadataValue } from '../he/index.ts'
 import { readBytes } from './read-input.ts'
@@ -72,10 +70,28 @@ export function parseQueries(text: string, where: string): (readonly number[])[]
   throw new FormatError('there is no query', { where, expected: 'a JSON list of numbers' })
 }
 
+/** Most of a stream of queries: some 4,000 of 1,536 dimensions. */
+const MAX_STREAM_BYTES = 128 * 1024 * 1024
+
+async function standardInput(where: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of process.stdin as AsyncIterable<Uint8Array>) {
+    parts.push(part)
+    size += part.length
+    if (size <= MAX_STREAM_BYTES) continue
+    throw new FormatError('too many queries at once', {
+      where,
+      expected: `at most ${MAX_STREAM_BYTES} bytes`,
+    })
+  }
+  return concat(...parts)
+}
+
 /** Reads `--query`. @throws FormatError, ConfigError. */
 export async function readQueries(file: string): Promise<(readonly number[])[]> {
   const stream = file === '-'
   const where = stream ? 'standard input' : file
-  const bytes = stream ? await readFile('/dev/stdin') : await readBytes(file, 'a query')
+  const bytes = stream ? await standardInput(where) : await readBytes(file, 'a query')
   return parseQueries(fromUtf8(bytes, where), where)
 }

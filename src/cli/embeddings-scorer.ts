@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 
 import { ConfigError } from '../errors.ts'
 import type { Scorer, ScorerAddress } from '../he/index.ts'
-import { type StoreOptions, openCliStore } from './embeddings-store.ts'
+import { type StoreOptions, isDatabase, openCliStore, storeLocation } from './embeddings-store.ts'
 import { UsageError } from './exit-code.ts'
 import { scorerLibrary } from './libraries.ts'
 import { readBytes } from './read-input.ts'
@@ -16,10 +16,15 @@ export interface ScorerOptions extends StoreOptions {
   readonly serverCa?: string
 }
 
+const QUEUE = 'queue'
+
 /** Adds `--scorer` and its certificates. */
 export const scorerOptions = (command: Command): Command =>
   command
-    .option('--scorer <address>', 'unix:PATH or https://HOST:PORT; default: this process')
+    .option(
+      '--scorer <address>',
+      'unix:PATH, https://HOST:PORT, or queue: the workers of the database; default: this process',
+    )
     .option('--tls-cert <file>', 'certificate of this client, for https')
     .option('--tls-key <file>', 'its private key')
     .option('--server-ca <file>', 'authority of the scorer\u2019s certificate')
@@ -30,7 +35,7 @@ async function addressOf(options: ScorerOptions): Promise<ScorerAddress> {
   if (!scorer.startsWith('https://')) {
     throw new ConfigError('not the address of a scorer', {
       where: '--scorer',
-      expected: 'unix:PATH or https://HOST:PORT',
+      expected: 'unix:PATH, https://HOST:PORT or queue',
       got: scorer,
     })
   }
@@ -50,16 +55,30 @@ async function addressOf(options: ScorerOptions): Promise<ScorerAddress> {
   }
 }
 
+async function databaseOf(options: StoreOptions): Promise<string> {
+  const url = await storeLocation(options)
+  if (isDatabase(url)) return url
+  throw new ConfigError('workers share a database', {
+    where: '--scorer queue',
+    expected: '--store postgres://USER@HOST/DATABASE',
+    got: 'another location',
+  })
+}
+
 /** Runs `use` with the scorer that the options name. */
 export async function withScorer<T>(
   options: ScorerOptions,
   use: (scorer: Scorer) => Promise<T>,
 ): Promise<T> {
-  const { connectScorer, createScorer } = await scorerLibrary()
+  const { connectScorer, createScorer, queueScorer } = await scorerLibrary()
   if (options.scorer === undefined) {
     await using store = await openCliStore(options, 'read')
     await using scorer = createScorer({ store })
     return await use(scorer)
+  }
+  if (options.scorer === QUEUE) {
+    await using queue = await queueScorer({ url: await databaseOf(options) })
+    return await use(queue)
   }
   if (options.store !== undefined || options.storeUrlFile !== undefined) {
     throw new UsageError('USAGE', 'the scorer has the store, not this process', {

@@ -106,7 +106,7 @@ function operationsOf(text: string | undefined): Pick<ScorerServerOptions, 'oper
 const logLine =
   ({ side }: Output) =>
   (event: RequestEvent): void =>
-    side.verbatim(JSON.stringify({ time: new Date().toISOString(), ...event }))
+    side.verbatim(JSON.stringify({ time: new Date(systemClock.wallMs()).toISOString(), ...event }))
 
 async function serve({ options, output }: Invocation<ServeOptions>): Promise<undefined> {
   const listen = await listenOf(options)
@@ -159,9 +159,11 @@ async function serve({ options, output }: Invocation<ServeOptions>): Promise<und
   })
   const { address: listening, operationsAddress } = server
   output.document({ listening, operations: operationsAddress ?? null })
-  output.text.print(`listening on ${listening}; this process holds no key`)
+  output.text.print('this process holds no key; it listens on')
+  output.text.verbatim(`  ${listening}`)
   if (operationsAddress !== undefined) {
-    output.text.print(`health and metrics on ${operationsAddress}`)
+    output.text.print('and shows health and metrics on')
+    output.text.verbatim(`  ${operationsAddress}`)
   }
   await server.closed
   output.side.print('closed')

@@ -26,16 +26,19 @@ export const storeOptions = (command: Command): Command =>
 
 const URL_SCHEME = /^postgres(?:ql)?:\/\//i
 
+/** Whether a location is a database. */
+export const isDatabase = (location: string): boolean => URL_SCHEME.test(location)
+
 /** Whether a database URL carries a password, as user information or as a parameter. */
 function holdsPassword(location: string): boolean {
-  if (!URL_SCHEME.test(location)) return false
+  if (!isDatabase(location)) return false
   return /^[^/]*\/\/[^/?#]*:[^/?#]*@/.test(location) || /[?&](?:ssl)?password=/i.test(location)
 }
 
 /** @throws ConfigError when others can read a file that holds a password. */
 async function urlFrom(file: string): Promise<string> {
   const url = (await readText(file, 'the URL of a database')).trim()
-  if (!URL_SCHEME.test(url) || /\s/.test(url)) {
+  if (!isDatabase(url) || /\s/.test(url)) {
     const expected = 'one line: postgres://USER:PASSWORD@HOST/DATABASE'
     throw new ConfigError('not the URL of a database', { where: file, expected })
   }

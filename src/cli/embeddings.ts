@@ -8,6 +8,7 @@ import { addItemCommands } from './embeddings-items.ts'
 import { addMaintenanceCommands } from './embeddings-maintenance.ts'
 import { addSearchCommand } from './embeddings-search.ts'
 import { addServeCommand } from './embeddings-serve.ts'
+import { addWorkCommand } from './embeddings-work.ts'
 
 /** Adds the group to the tree. */
 export function addEmbeddingCommands(program: Command, dispatch: Dispatch): void {
@@ -23,4 +24,5 @@ export function addEmbeddingCommands(program: Command, dispatch: Dispatch): void
   addItemCommands(group, dispatch)
   addMaintenanceCommands(group, dispatch)
   addServeCommand(group, dispatch)
+  addWorkCommand(group, dispatch)
 }

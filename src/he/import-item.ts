@@ -138,7 +138,8 @@ export function metadataOf(
   { fields, nested = 'refuse' }: FieldMapping,
   without: readonly string[],
 ): Metadata | undefined {
-  const all = spread(record, where, without)
+  // What is asked for by name is kept, also if it is the id as well.
+  const all = spread(record, where, fields === undefined ? without : [])
   const entries = (fields ?? Object.keys(all)).flatMap((name) => {
     const value = Object.hasOwn(all, name) ? all[name] : undefined
     if (value === null || value === undefined) return []

@@ -11,8 +11,6 @@ import type { Item } from './types.ts'
 
 export type { FieldMapping } from './import-item.ts'
 export type { SideFiles } from './import-matrix.ts'
-export { type Line, linesOf } from './import-lines.ts'
-export { jsonLinesItems } from './json-lines-items.ts'
 
 /** Formats that can be read. */
 export const IMPORT_FORMATS = ['jsonl', 'npy', 'float32', 'parquet'] as const

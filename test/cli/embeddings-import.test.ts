@@ -1,0 +1,207 @@
+/** `keyrite embeddings import`: every format, streams, kits, and what an interruption leaves. */
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { parquetWriteBuffer } from 'hyparquet-writer'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { npyPreamble } from '../../src/he/npy.ts'
+import { generator, normal } from '../he/embeddings-data.ts'
+import { type EmbeddingsSite, embeddingsSite } from './embeddings-site.ts'
+
+const SEED = ['--seed', 'seed-1.json']
+const STORE = ['--store', 'vectors']
+
+let site: EmbeddingsSite
+beforeAll(async () => {
+  site = await embeddingsSite()
+})
+afterAll(() => site.stop())
+
+async function good(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await site.run([...args, ...STORE, ...SEED, '--json'])
+  expect(code, stderr).toBe(0)
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+const create = (name: string, dimensions: number, ...more: string[]) =>
+  good('create', name, '--dimensions', String(dimensions), ...more)
+async function records(name: string): Promise<number> {
+  const { stdout } = await site.run(['state', name, ...STORE, '--json'], { login: false })
+  return (JSON.parse(stdout) as { records: number }).records
+}
+const vectors = [
+  [1, 2, 3],
+  [4, 5, 6],
+]
+
+describe('a format', () => {
+  const lines = vectors.map((vector, i) => JSON.stringify({ key: `r${i}`, emb: vector, n: [i] }))
+  const floats = Buffer.from(Float32Array.from(vectors.flat()).buffer)
+  const expected = vectors.map((vector, i) => ({ id: `r${i}`, vector }))
+
+  beforeAll(async () => {
+    await create('formats', 3)
+    site.put('in.jsonl', lines.join('\n'))
+    site.put('in.bin', floats)
+    site.put(
+      'in.npy',
+      Buffer.concat([npyPreamble({ type: 'float32', rows: 2, columns: 3 }), floats]),
+    )
+    site.put('ids', 'r0\nr1\n')
+    site.put('records', '{"key":"r0","a":1}\n{"key":"r1","a":2}')
+    const columnData = [
+      { name: 'key', data: ['r0', 'r1'] },
+      { name: 'emb', data: vectors },
+    ]
+    const schema = [
+      { name: 'root', num_children: 2 },
+      { name: 'key', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
+      { name: 'emb', repetition_type: 'REQUIRED', num_children: 1, converted_type: 'LIST' },
+      { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+      { name: 'element', repetition_type: 'REQUIRED', type: 'FLOAT' },
+    ] as const
+    site.put('in.parquet', new Uint8Array(parquetWriteBuffer({ columnData, schema: [...schema] })))
+  })
+
+  it.each([
+    [
+      'in.jsonl',
+      ['--id-field', 'key', '--vector-field', 'emb', '--nested', 'json'],
+      [{ n: '[0]' }, { n: '[1]' }],
+    ],
+    [
+      'in.jsonl',
+      ['--id-field', 'key', '--vector-field', 'emb', '--metadata', 'key'],
+      [{ key: 'r0' }, { key: 'r1' }],
+    ],
+    ['in.bin', ['--ids', 'ids'], [{}, {}]],
+    ['in.npy', ['--records', 'records', '--id-field', 'key'], [{ a: 1 }, { a: 2 }]],
+    ['in.parquet', ['--id-field', 'key', '--vector-field', 'emb'], [{}, {}]],
+  ])('%s %j', async (file, options, metadata) => {
+    await good('import', 'formats', '--in', file, ...options)
+    const { items } = (await good('get', 'formats', 'r0', 'r1')) as { items: object[] }
+    const full = expected.map((item, i) =>
+      Object.keys(metadata[i]!).length === 0 ? item : { ...item, metadata: metadata[i] },
+    )
+    expect(items).toEqual(full)
+  })
+
+  it('whose input is wrong is refused before anybody is asked for a PIN', async () => {
+    const wrong = [
+      ['--in', 'none.jsonl'],
+      ['--in', '.', '--format', 'jsonl'],
+      ['--in', 'login'],
+      ['--in', 'in.npy', '--ids', 'ids', '--format', 'float32', '--checkpoint', 'login'],
+      ['--in', '-', '--format', 'npy'],
+    ]
+    for (const args of wrong) {
+      // No login is offered: being asked for one would be another error.
+      const ran = await site.run(['import', 'formats', ...args, ...STORE, ...SEED], {
+        login: false,
+      })
+      expect([ran.code, ran.stderr]).toEqual([3, expect.not.stringMatching(/PIN|terminal/)])
+    }
+  })
+
+  it('with a bad line keeps what came before it and names the line', async () => {
+    await create('bad', 3)
+    const many = Array.from({ length: 300 }, (_, i) =>
+      JSON.stringify({ id: `${i}`, vector: [1, i, 2] }),
+    )
+    site.put('bad.jsonl', [...many, '{"id":"x","vector":[0,0,0]}'].join('\n'))
+    const zero = await site.run(['import', 'bad', '--in', 'bad.jsonl', ...STORE, ...SEED])
+    expect(zero.code).toBe(3)
+    expect(zero.stderr).toMatch(/kept: 256 of the vectors/)
+    expect(zero.stderr).toMatch(/VECTOR_INVALID[\s\S]*bad\.jsonl, item 301/)
+    expect(await records('bad')).toBe(256)
+    site.put('worse.jsonl', [...many, '{"id":"x","vector":[1,2'].join('\n'))
+    const broken = await site.run(['import', 'bad', '--in', 'worse.jsonl', ...STORE, ...SEED])
+    expect(broken.stderr).toMatch(/worse\.jsonl, line 301/)
+  })
+})
+
+describe('a stream', () => {
+  it('of JSON Lines is read, and ends at a request', async () => {
+    await create('stream', 3)
+    const args = ['import', 'stream', '--in', '-', ...STORE, ...SEED]
+    const whole = await site.spawn(args, { input: '{"id":"a","vector":[1,2,3]}\n' })
+    expect([whole.code, whole.stdout]).toEqual([0, expect.stringMatching(/^1 vectors read/)])
+    const child = site.start(args)
+    let said = ''
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text))
+    child.stdin!.write('{"id":"b","vector":[1,2,4]}\n{"id":"c","vector":[1')
+    await sleep(3000)
+    child.kill('SIGINT')
+    const [code] = (await once(child, 'exit')) as [number]
+    expect([code, said]).toEqual([1, expect.stringMatching(/kept: 1 of the vectors[\s\S]*ABORTED/)])
+    expect(await records('stream')).toBe(2)
+  })
+})
+
+describe('a kit', () => {
+  it('adds vectors without a seed or a token, and opens nothing', async () => {
+    await create('public', 3, '--parameters', 'bgv-n2048-q51-t14-b8')
+    await good('kit', 'public', '--out', 'public.kit')
+    site.put('p.jsonl', '{"id":"a","vector":[1,2,3]}\n')
+    const args = ['import', 'public', '--in', 'p.jsonl', '--kit', 'public.kit', ...STORE]
+    const ran = await site.run(args, { login: false, env: { KEYRITE_MODULE: '/nowhere' } })
+    expect([ran.code, ran.stdout]).toEqual([0, expect.stringMatching(/^1 vectors read/)])
+    expect(await good('get', 'public', 'a')).toMatchObject({
+      items: [{ id: 'a', vector: [1, 2, 3] }],
+    })
+    const both = await site.run([...args, ...SEED], { login: false })
+    expect(both.code).toBe(2)
+    const other = await site.run(
+      ['import', 'formats', '--in', 'p.jsonl', '--kit', 'public.kit', ...STORE],
+      { login: false },
+    )
+    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining('KEY_MISMATCH')])
+    expect(await records('formats')).toBe(2)
+  })
+})
+
+describe('an interruption', () => {
+  const COUNT = 12_000
+  const DIMENSIONS = 8
+  beforeAll(async () => {
+    const next = normal(generator(3))
+    const lines = Array.from({ length: COUNT }, (_, i) =>
+      JSON.stringify({ id: `v${i}`, vector: Array.from({ length: DIMENSIONS }, next) }),
+    )
+    writeFileSync(site.at('long.jsonl'), lines.join('\n'))
+    await create('long', DIMENSIONS)
+  })
+  const args = ['import', 'long', '--in', 'long.jsonl', '--checkpoint', 'noted', ...STORE, ...SEED]
+
+  /** Starts it and ends it when some of it is noted. */
+  async function interrupt(signal: NodeJS.Signals): Promise<number> {
+    const child = site.start(args)
+    const exited = once(child, 'exit')
+    const before = existsSync(site.at('noted')) ? readFileSync(site.at('noted'), 'utf8') : ''
+    while (child.exitCode === null) {
+      await sleep(20)
+      const now = existsSync(site.at('noted')) ? readFileSync(site.at('noted'), 'utf8') : ''
+      if (now !== before) break
+    }
+    child.kill(signal)
+    await exited
+    return (JSON.parse(readFileSync(site.at('noted'), 'utf8')) as { done: number }).done
+  }
+
+  it('by kill -9, then by Ctrl-C, loses nothing that was noted; the same command ends it', async () => {
+    const killed = await interrupt('SIGKILL')
+    expect(killed).toBeGreaterThan(0)
+    expect(await records('long')).toBeGreaterThanOrEqual(killed)
+    const other = await site.run([...args, '--nested', 'json'])
+    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining('another import')])
+    const stopped = await interrupt('SIGINT')
+    expect(stopped).toBeGreaterThan(killed)
+    expect(await records('long')).toBeGreaterThanOrEqual(stopped)
+    const { items, skipped } = await good(...args.slice(0, -4))
+    expect([skipped, items]).toEqual([stopped, COUNT - stopped])
+    expect(existsSync(site.at('noted'))).toBe(false)
+    expect(await records('long')).toBe(COUNT)
+    expect(await good('verify', 'long')).toMatchObject({ ok: true, records: COUNT })
+  })
+})

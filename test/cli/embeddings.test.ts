@@ -1,0 +1,243 @@
+/** `keyrite embeddings` on a real token: a collection from its creation to its end. */
+import { readFileSync, readdirSync, statSync } from 'node:fs'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { clustered } from '../he/embeddings-data.ts'
+import { type EmbeddingsSite, embeddingsSite } from './embeddings-site.ts'
+import type { Ran } from './run-keyrite.ts'
+
+const DIMENSIONS = 64
+const rows = clustered(600, DIMENSIONS, { centres: 20 })
+const item = (i: number): object => ({
+  id: `doc-${i}`,
+  vector: Array.from(rows[i]!),
+  metadata: { lang: i % 2 === 0 ? 'en' : 'de', page: i },
+})
+const lines = (from: number, to: number): string =>
+  Array.from({ length: to - from }, (_, i) => `${JSON.stringify(item(from + i))}\n`).join('')
+
+let site: EmbeddingsSite
+beforeAll(async () => {
+  site = await embeddingsSite()
+  site.put('docs.jsonl', lines(0, 600))
+  site.put('query.json', JSON.stringify(Array.from(rows[7]!)))
+})
+afterAll(() => site.stop())
+
+const SEED = ['--seed', 'seed-1.json']
+const STORE = ['--store', 'vectors']
+const run = (...args: string[]): Promise<Ran> => site.run([...args, ...STORE, ...SEED])
+async function good(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await run(...args, '--json')
+  expect(code, stderr).toBe(0)
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+interface Results {
+  results: { hits: { id: string; score: number; metadata?: object }[] }[]
+}
+const search = async (...args: string[]): Promise<Results['results']> =>
+  ((await good('search', 'docs', '--query', 'query.json', ...args)) as unknown as Results).results
+const error = ({ stdout }: Ran): unknown => (JSON.parse(stdout) as { error: unknown }).error
+
+describe('a collection', () => {
+  it('is created, filled and searched', async () => {
+    await good('create', 'docs', '--dimensions', String(DIMENSIONS), '--filter-field', 'lang')
+    expect(await good('import', 'docs', '--in', 'docs.jsonl')).toEqual({
+      ...{ command: 'embeddings import', collection: 'docs', items: 600, replaced: 0, skipped: 0 },
+    })
+    const [first] = await search('-k', '3', '--with-metadata')
+    expect(first?.hits).toHaveLength(3)
+    expect(first?.hits[0]).toEqual({ id: 'doc-7', score: 1, metadata: { lang: 'de', page: 7 } })
+    const [german] = await search('-k', '20', '--filter', 'lang=en', '--with-metadata')
+    expect(german?.hits).toHaveLength(20)
+    for (const { metadata } of german!.hits) expect(metadata).toMatchObject({ lang: 'en' })
+  })
+
+  it('answers several queries at once, and says how long each stage took', async () => {
+    const input = [3, 4, 5].map((i) => JSON.stringify(Array.from(rows[i]!))).join('\n')
+    const args = ['search', 'docs', '--query', '-', '-k', '1', '--timings', ...STORE, ...SEED]
+    const { code, stdout, stderr } = await site.spawn(args, { input })
+    expect(code, stderr).toBe(0)
+    expect(stdout.match(/doc-\d+/g)).toEqual(['doc-3', 'doc-4', 'doc-5'])
+    expect(stderr).toMatch(/query encrypted in [\d.]+ ms, 2 blocks scanned in/)
+  })
+
+  it('has vectors replaced, shown and deleted', async () => {
+    site.put('one.jsonl', JSON.stringify({ id: 'doc-7', vector: Array.from(rows[8]!) }))
+    expect(await good('import', 'docs', '--in', 'one.jsonl')).toMatchObject({ replaced: 1 })
+    const got = await run('get', 'docs', 'doc-7', 'never')
+    expect(got.code).toBe(1)
+    const shown = JSON.parse(got.stdout) as { id: string; vector: number[] }
+    expect(shown).toEqual({ id: 'doc-7', vector: Array.from(rows[8]!) })
+    expect(got.stderr).toContain('not found: never')
+    site.put('ids', 'doc-7\ndoc-8\nnever\n')
+    expect(await good('delete', 'docs', '--ids', 'ids')).toMatchObject({ asked: 3, deleted: 2 })
+    const [after] = await search('-k', '600')
+    expect(after?.hits).toHaveLength(598)
+    expect(after?.hits.map(({ id }) => id)).not.toContain('doc-7')
+  })
+
+  it('is compacted, verified, moved to a new seed, and leaves', async () => {
+    await good('compact', 'docs')
+    expect(await good('verify', 'docs')).toMatchObject({ ok: true, records: 598, faults: [] })
+    const both = ['--seed', 'seed-2.json']
+    expect(await good('rotate', 'docs', ...both)).toMatchObject({ epoch: 2, retired: [1] })
+    const old = await run('search', 'docs', '--query', 'query.json', '--json')
+    expect([old.code, error(old)]).toMatchObject([3, { code: 'EPOCH_UNKNOWN' }])
+    const keys = [...STORE, ...both]
+    for (const out of ['left.jsonl', 'left.npy']) {
+      const { code, stderr } = await site.run(['export', 'docs', '--out', out, ...keys])
+      expect(code, stderr).toBe(0)
+      expect(statSync(site.at(out)).mode & 0o777).toBe(0o600)
+    }
+    const left = readFileSync(site.at('left.jsonl'), 'utf8').trim().split('\n')
+    const byId = (a: string, b: string): number => (a < b ? -1 : 1)
+    const expected = lines(0, 600).trim().split('\n')
+    expect(left.toSorted(byId)).toEqual(
+      expected.filter((_, i) => i !== 7 && i !== 8).toSorted(byId),
+    )
+    const again = await site.run(['export', 'docs', '--out', 'left.npy', ...keys, '--json'])
+    expect([again.code, error(again)]).toMatchObject([3, { code: 'CONFIG' }])
+  })
+
+  it('shows its state without a key, and is dropped by its name only', async () => {
+    const keyless = { login: false }
+    const state = await site.run(['state', 'docs', ...STORE, '--json'], keyless)
+    expect(JSON.parse(state.stdout)).toMatchObject({
+      info: { name: 'docs', dimensions: DIMENSIONS, fields: ['lang'] },
+      records: 598,
+      epochs: [{ epoch: 2 }],
+    })
+    const drop = ['drop', 'docs', ...STORE]
+    const wrong = await site.run([...drop, '--confirm', 'doc'], keyless)
+    expect(wrong.code).toBe(3)
+    const unasked = await site.spawn(drop, keyless)
+    expect([unasked.code, unasked.stderr]).toEqual([3, expect.stringContaining('no terminal')])
+    const done = await site.run([...drop, '--confirm', 'docs'], keyless)
+    expect([done.code, done.stdout]).toEqual([0, 'dropped: docs, 598 vectors\n'])
+    const list = await site.run(['state', ...STORE], keyless)
+    expect(list.stdout).toBe('no collection\n')
+  })
+})
+
+describe('a refusal', () => {
+  beforeAll(async () => {
+    await good('create', 'small', '--dimensions', '3')
+  })
+
+  it.each([
+    ['a store that is not there', ['state', '--store', 'none'], 3, 'STORE_UNAVAILABLE'],
+    ['an unknown collection', ['state', 'none', ...STORE], 3, 'COLLECTION_NOT_FOUND'],
+    ['no store', ['state'], 2, 'USAGE'],
+    [
+      'a bad name',
+      ['create', 'No', '--dimensions', '3', ...STORE, ...SEED],
+      3,
+      'COLLECTION_INVALID',
+    ],
+    [
+      'a name that is taken',
+      ['create', 'small', '--dimensions', '3', ...STORE, ...SEED],
+      3,
+      'COLLECTION_EXISTS',
+    ],
+    [
+      'unsafe parameters',
+      [
+        'create',
+        'x',
+        '--dimensions',
+        '3000',
+        '--parameters',
+        'bgv-n2048-q51-t17-b1',
+        ...STORE,
+        ...SEED,
+      ],
+      3,
+      'PARAMETERS_UNSAFE',
+    ],
+    [
+      'unknown parameters',
+      ['create', 'x', '--dimensions', '3', '--parameters', 'ckks', ...STORE, ...SEED],
+      3,
+      'PARAMETERS_UNKNOWN',
+    ],
+    ['another seed', ['get', 'small', 'a', ...STORE, '--seed', 'other-1.json'], 3, 'KEY_MISMATCH'],
+    ['no seed', ['get', 'small', 'a', ...STORE], 2, 'USAGE'],
+    [
+      'a seed file that is none',
+      ['get', 'small', 'a', ...STORE, '--seed', 'query.json'],
+      3,
+      'FORMAT',
+    ],
+    [
+      'a kit without room for its noise',
+      ['kit', 'small', '--out', 'kit', '--store', 'vectors', ...SEED],
+      3,
+      'PARAMETERS_UNSAFE',
+    ],
+    [
+      'a query of another length',
+      ['search', 'small', '--query', 'query.json', ...STORE, ...SEED],
+      3,
+      'VECTOR_INVALID',
+    ],
+    [
+      'a filter on no field',
+      ['search', 'small', '--query', 'q3', '--filter', 'a=b', ...STORE, ...SEED],
+      3,
+      'FILTER_INVALID',
+    ],
+  ])('of %s', async (_, args, code, name) => {
+    site.put('q3', '[1,2,3]')
+    const login = args.includes('--seed')
+    const ran = await site.run([...args, '--json'], { login })
+    expect([ran.code, error(ran)], ran.stderr).toMatchObject([code, { code: name }])
+    expect(readdirSync(site.dir)).not.toContain('kit')
+  })
+
+  it('of damage names the place, and search refuses to rank it', async () => {
+    site.put(
+      'three.jsonl',
+      [0, 1, 2].map((i) => JSON.stringify({ id: `${i}`, vector: [1, i, 0] })).join('\n'),
+    )
+    site.put(
+      'many.jsonl',
+      Array.from({ length: 300 }, (_, i) =>
+        JSON.stringify({ id: `${i}`, vector: [1, i, i % 7] }),
+      ).join('\n'),
+    )
+    await good('import', 'small', '--in', 'many.jsonl')
+    const files = readdirSync(site.at('vectors'), { recursive: true, encoding: 'utf8' })
+    const segment = files
+      .map((name) => site.at(`vectors/${name}`))
+      .find((path) => statSync(path).size > 10_000 && !/sqlite|db/.test(path))!
+    const bytes = readFileSync(segment)
+    bytes[bytes.length >> 1]! ^= 1
+    site.put(segment.slice(site.dir.length + 1), bytes)
+    const verified = await run('verify', 'small', '--json')
+    expect(verified.code, verified.stdout).toBe(5)
+    const { ok, faults } = JSON.parse(verified.stdout) as {
+      ok: boolean
+      faults: { where: string }[]
+    }
+    expect(ok, verified.stdout).toBe(false)
+    expect(faults.length).toBeGreaterThan(0)
+    const searched = await run('search', 'small', '--query', 'q3', '--json')
+    expect([searched.code, error(searched)]).toMatchObject([5, { name: 'EmbeddingError' }])
+  })
+
+  it('of a wrong PIN comes from the token, and no PIN or seed is in any output', async () => {
+    const pin = readFileSync(site.at('login'), 'utf8').trim()
+    const ran = await site.spawn(['get', 'small', '1', ...STORE, ...SEED, '--login-fd', '0'], {
+      input: `${'7'.repeat(64)}\n`,
+      login: false,
+    })
+    expect([ran.code, ran.stderr]).toEqual([4, expect.stringContaining('CKR_PIN_INCORRECT')])
+    expect(ran.stdout + ran.stderr).not.toContain('7777')
+    const fine = await run('get', 'small', '1')
+    expect(fine.code).toBe(0)
+    expect(fine.stdout + fine.stderr).not.toContain(pin)
+  })
+})
