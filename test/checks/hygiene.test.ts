@@ -15,7 +15,9 @@ const TOP = [
   ...['tsconfig.build.json', 'vitest.config.ts'],
 ]
 /** Sites a text may point a reader to. Nothing is fetched from them. */
-const CITED = ['c2sp.org', 'json-schema.org', 'no-color.org', 'philzimmermann.com']
+const CITED = ['c2sp.org', 'json-schema.org', 'no-color.org', 'philzimmermann.com', 'sqlite.org']
+/** Hosts that are no site: names without a domain, and addresses of this machine. */
+const NO_SITE = /^(?:[\w-]*|127\.0\.0\.1|0\.0\.0\.0)$/
 
 const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], {
   cwd: ROOT,
@@ -70,7 +72,8 @@ describe('the repository', () => {
     expect(matches(/\b(?:registry\.|npmjs\.|pypi\.|proxy\.golang|deb\.debian)/)).toEqual([])
     const foreign = matches(/https?:\/\//).filter((line) =>
       [...line.matchAll(/https?:\/\/([\w.-]+)/g)].some(
-        ([, host = '']) => !CITED.includes(host) && !/\.(?:example|invalid|test)$/.test(host),
+        ([, host = '']) =>
+          !CITED.includes(host) && !NO_SITE.test(host) && !/\.(?:example|invalid|test)$/.test(host),
       ),
     )
     expect(foreign.filter((line) => !line.startsWith('package-lock.json:'))).toEqual([])

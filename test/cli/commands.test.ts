@@ -122,6 +122,62 @@ const WRONG: Record<string, readonly Wrong[]> = {
     [() => ['-c', at('text')], 3, 'CONFIG'],
     [() => ['-c', COLUMNS, '--module', missing()], 3, 'MODULE_NOT_FOUND'],
   ],
+  // A store that is missing is told before keys are asked for.
+  'keyrite embeddings create': [
+    [() => ['x', '--store', missing(), '--dimensions', '0', '--seed', missing()], 2, 'USAGE'],
+    [() => ['x', '--dimensions', '3', '--seed', missing()], 2, 'USAGE'],
+  ],
+  'keyrite embeddings state': [
+    [() => ['--store', missing()], 3, 'STORE_UNAVAILABLE'],
+    [() => ['--store-url-file', at('text')], 3, 'CONFIG'],
+    [() => ['--store', 'gopher://x'], 3, 'CONFIG'],
+  ],
+  'keyrite embeddings drop': [[() => ['x', '--store', missing()], 3, 'STORE_UNAVAILABLE']],
+  'keyrite embeddings import': [
+    [
+      () => ['x', '--in', at('text'), '--store', missing(), '--seed', at('text')],
+      3,
+      'STORE_UNAVAILABLE',
+    ],
+    [() => ['x', '--in', at('text'), '--store', missing()], 2, 'USAGE'],
+  ],
+  'keyrite embeddings kit': [
+    [() => ['x', '--out', 'k', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+  ],
+  'keyrite embeddings search': [
+    [() => ['x', '--query', at('text'), '--store', missing(), '--seed', at('text')], 3, 'FORMAT'],
+    [() => ['x', '--query', missing(), '--store', missing(), '--seed', at('text')], 3, 'CONFIG'],
+    [
+      () => ['x', '--query', at('text'), '--store', missing(), '--seed', 's', '-k', '0'],
+      2,
+      'USAGE',
+    ],
+  ],
+  'keyrite embeddings get': [
+    [() => ['x', 'id', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+    [() => ['x', '--store', missing(), '--seed', at('text')], 2, 'USAGE'],
+  ],
+  'keyrite embeddings delete': [
+    [() => ['x', 'id', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+  ],
+  'keyrite embeddings export': [
+    [() => ['x', '--out', 'o', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+    [() => ['x', '--out', '-', '--store', missing(), '--seed', at('text')], 3, 'CONFIG'],
+  ],
+  'keyrite embeddings compact': [
+    [() => ['x', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+  ],
+  'keyrite embeddings rotate': [
+    [() => ['x', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+  ],
+  'keyrite embeddings verify': [
+    [() => ['x', '--store', missing(), '--seed', at('text')], 3, 'STORE_UNAVAILABLE'],
+  ],
+  'keyrite embeddings serve': [
+    [() => ['--listen', 'unix:s', '--store', missing()], 3, 'STORE_UNAVAILABLE'],
+    [() => ['--listen', 'tcp:1', '--store', missing()], 2, 'USAGE'],
+  ],
+  'keyrite embeddings work': [[() => ['--store', missing()], 3, 'CONFIG']],
   'keyrite custodian keygen': [
     [() => ['--token', 'pkcs11:token=x', '--principal', 'a'], 3, 'CONFIG'],
   ],
