@@ -3,7 +3,7 @@ import { equal, sha256 } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 import { readInt8 } from './postgres-copy.ts'
 import type { Connection, Database } from './postgres-database.ts'
-import { readCollection, reading } from './postgres-read.ts'
+import { BY_INDEX, readCollection, reading } from './postgres-read.ts'
 import { RECORD_COLUMNS, type RawRecord, isSound, plain } from './postgres-row.ts'
 import { countBits, hasBit } from './slot-bits.ts'
 import type { StoreFault } from './store.ts'
@@ -91,6 +91,7 @@ async function* faultsOfRecords(
 ): AsyncGenerator<StoreFault> {
   const text = `SELECT r.checksum, ${RECORD_COLUMNS} FROM ${s}.records r
                 WHERE r.collection = $1 AND r.version > $2 ORDER BY r.version LIMIT ${PAGE}`
+  await connection.run(BY_INDEX)
   for (let after = 0; ;) {
     const rows = await connection.query<RawRecord & { checksum: Uint8Array }>(
       { name: 'keyrite_verify_records', text },

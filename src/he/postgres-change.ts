@@ -137,7 +137,8 @@ async function writeBlocks(on: Applying, numbers: readonly number[], plan: Plan)
 async function writeRecords(on: Applying, { drop, write, move }: Plan): Promise<void> {
   const { connection, s, row } = on
   if (drop.length > 0) {
-    const statement = `DELETE FROM ${s}.records WHERE collection = $1 AND token = ANY($2::bytea[])`
+    const statement = `DELETE FROM ${s}.records r USING unnest($2::bytea[]) AS t (token)
+                       WHERE r.collection = $1 AND r.token = t.token`
     await run(on, 'records_drop', statement, drop)
   }
   if (write.length > 0) {
@@ -301,8 +302,9 @@ export async function applyChange(
       : await run<Pick<RawRecord, 'token' | 'version' | 'block' | 'slot'>>(
           on,
           'records_state',
-          `SELECT token, version, block, slot FROM ${on.s}.records
-           WHERE collection = $1 AND token = ANY($2::bytea[])`,
+          `SELECT r.* FROM unnest($2::bytea[]) AS t (token) CROSS JOIN LATERAL (
+             SELECT token, version, block, slot FROM ${on.s}.records
+             WHERE collection = $1 AND token = t.token LIMIT 1) r`,
           tokens,
         )
   const before = states.map(({ token, version, block, slot }) => {

@@ -74,8 +74,12 @@ const CHANNEL = /^[a-z_][a-z0-9_]{0,62}$/
 /**
  * Guards of a writing transaction: a paused writer loses its lock after a minute; waiting for another
  * writer ends some time after that; what is acknowledged has been flushed whatever the role's default.
+ * And rows that are named are found by their keys, also in a young table without statistics, of which
+ * the planner would rather read all.
  */
 const BEGIN_WRITE = `BEGIN;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
 SET LOCAL idle_in_transaction_session_timeout = '60s';
 SET LOCAL lock_timeout = '90s';
 SELECT set_config('synchronous_commit', 'on', true)

@@ -211,10 +211,11 @@ export function readPlaces(
     const rows = await connection.query<RawRecord>(
       {
         name: 'keyrite_places',
-        text: `SELECT ${RECORD_COLUMNS}
-               FROM (SELECT DISTINCT * FROM unnest($2::bigint[], $3::integer[])) AS p (block, slot)
-               JOIN ${db.schema}.records r
-                 ON r.collection = $1 AND r.block = p.block AND r.slot = p.slot`,
+        // The limit keeps the planner, which may have no statistics yet, at one index look-up a place.
+        text: `SELECT r.* FROM unnest($2::bigint[], $3::integer[]) AS p (block, slot)
+               CROSS JOIN LATERAL (
+                 SELECT ${RECORD_COLUMNS} FROM ${db.schema}.records r
+                 WHERE r.collection = $1 AND r.block = p.block AND r.slot = p.slot LIMIT 1) r`,
       },
       [number, asked.map(({ block }) => block), asked.map(({ slot }) => slot)],
     )
@@ -239,8 +240,10 @@ export function readTokens(
     const rows = await connection.query<RawRecord>(
       {
         name: 'keyrite_tokens',
-        text: `SELECT ${RECORD_COLUMNS} FROM ${db.schema}.records r
-               WHERE r.collection = $1 AND r.token = ANY($2::bytea[])`,
+        text: `SELECT r.* FROM (SELECT DISTINCT * FROM unnest($2::bytea[])) AS t (token)
+               CROSS JOIN LATERAL (
+                 SELECT ${RECORD_COLUMNS} FROM ${db.schema}.records r
+                 WHERE r.collection = $1 AND r.token = t.token LIMIT 1) r`,
       },
       [number, tokens],
     )
@@ -269,6 +272,12 @@ export function readBlockRecords(
   })
 }
 
+/**
+ * For pages by version: without statistics of a young table the planner would sort the whole rest of the
+ * collection for each page, instead of reading the indexes of the partitions side by side.
+ */
+export const BY_INDEX = 'SET LOCAL enable_sort = off'
+
 /** Pages by version: a record keeps its version unless it is written, so none is seen twice. */
 export async function* readAll(
   db: Database,
@@ -281,7 +290,9 @@ export async function* readAll(
   // Versions begin with 1.
   let after = Math.floor(options.after ?? 0)
   for (;;) {
-    const page = await reading(db, name, async (connection, { number, info }) => {
+    const page = await db.snapshot(async (connection) => {
+      const { number, info } = await readCollection(db, connection, name)
+      await connection.run(BY_INDEX)
       const values = [number, Math.min(Math.max(after, 0), MAX_NUMBER), options.epoch ?? null]
       const rows = await connection.query<RawRecord>({ name: 'keyrite_all', text }, values)
       return rows.map((row) => storedRecord(info, row))
