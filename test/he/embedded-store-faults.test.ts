@@ -185,7 +185,7 @@ describe('the location of a store', () => {
     expect(statSync(odd).isDirectory()).toBe(true)
   })
 
-  it.each(['mysql://u:hunter2@host/db', 'https://u:hunter2@host/', 'file://host/hunter2', ''])(
+  it.each(['mysql://u:hunter2@host/db', 'https://u@host/hunter2', 'file://host/hunter2', ''])(
     'is refused when it is "%s"',
     async (location) => {
       const error: unknown = await openStore(location, { create: true }).catch((e: unknown) => e)
