@@ -231,14 +231,19 @@ export async function workOnQueue(options: QueueWorkOptions): Promise<void> {
 }
 
 /**
+ * pg is an optional dependency, loaded only by who asks for it. In a function of its own: TypeScript 6.0 leaves the
+ * `.ts` of an import as it is inside a function that has `using` declarations, and such an import breaks in `dist`.
+ */
+const postgres = () => import('./postgres.ts')
+
+/**
  * A worker on a store in PostgreSQL, until the signal fires. All its partitions share one bound of memory;
  * blocks beyond it are read anew for each scan.
  * @throws EmbeddingError STORE_UNAVAILABLE, STORE_INVALID; ConfigError.
  */
 export async function runScanWorker(options: ScanWorkerOptions): Promise<void> {
   const { url, schema, ...rest } = options
-  // pg is an optional dependency, loaded only by who asks for it.
-  const { connectPostgres, postgresStore } = await import('./postgres.ts')
+  const { connectPostgres, postgresStore } = await postgres()
   await using database = await connectPostgres(url, { schema })
   await prepareSchema(database, { create: false, readOnly: true })
   const store = postgresStore(database, { readOnly: true })

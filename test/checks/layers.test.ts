@@ -196,6 +196,38 @@ describe('layers', () => {
   })
 })
 
+/** Imports that TypeScript 6.0 does not rewrite for `dist`: `import('./x.ts')` in a function with `using`. */
+function brokenInDist(tree: ts.SourceFile): string[] {
+  const found: string[] = []
+  const visit = (node: ts.Node, using: boolean): void => {
+    let inside = using
+    if (ts.isBlock(node) || ts.isSourceFile(node)) {
+      inside ||= node.statements.some(
+        (one) =>
+          ts.isVariableStatement(one) && (one.declarationList.flags & ts.NodeFlags.Using) !== 0,
+      )
+    }
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      const [specifier] = node.arguments
+      const relative = specifier !== undefined && ts.isStringLiteralLike(specifier)
+      if (inside && relative && specifier.text.startsWith('.')) found.push(specifier.text)
+    }
+    ts.forEachChild(node, (child) => visit(child, inside))
+  }
+  visit(tree, false)
+  return found
+}
+
+describe('dynamic imports', () => {
+  it('of our own files stand outside of functions with using declarations', () => {
+    expect(violations(({ tree }) => brokenInDist(tree))).toEqual([])
+    const text = `async function a() { await using b = c(); const d = await import('./e.ts') }
+      async function f() { { using g = h() } await import('./i.ts') }`
+    const tree = ts.createSourceFile('x.ts', text, ts.ScriptTarget.Latest, true)
+    expect(brokenInDist(tree)).toEqual(['./e.ts'])
+  })
+})
+
 describe('dependencies', () => {
   it('of layer 0 are node: modules only', () => {
     const rule = ({ layer, imports }: Source) =>
