@@ -3,17 +3,17 @@
  * FOR UPDATE SKIP LOCKED under a lease, and every write of a worker is fenced by the number of its lease.
  * Nothing in it is secret: queries and results are ciphertexts.
  *
- * How it grows. Let a block hold V vectors (256 at 768 dimensions): a query of 1.26 MB goes to every worker
+ * How it grows. At 768 dimensions a block holds 256 vectors; a query is 1.26 MB and goes to every worker
  * once per job, and 39 kB per block and query come back (153 B per vector: 153 MB for a million).
- * Claims are small: one indexed update each, several thousand a second on one server. So with N workers
- * and B blocks one query moves N x 1.26 MB out and B x 39 kB in and out; the server's network and
- * memory bandwidth end it, not the claims. A thousand workers with a partition each (1,000 tasks, 250,000
- * vectors in 3 GB of memory per worker, 250 million in all) would move 1.3 GB of queries and 39 GB of
- * results through one server, minutes per query. Beyond about 20 million vectors per server therefore: one
- * collection per shard and server, each with its own queue and its own tens of workers, merged by the key holder,
- * who reads the same 153 B per vector anyway. One worker process per machine (all its threads, one copy
- * of the query), partitions at least as many as workers, and memory for a worker's share of the blocks:
- * then owners keep their partitions and no block is read twice.
+ * Claims are small: 2,000 a second with their ends were measured on two busy cores. So with N workers and
+ * B blocks one query moves N x 1.26 MB out and B x 39 kB in and out; the server's network and memory
+ * bandwidth end it, not the claims. A thousand workers with a partition each (250,000 vectors in 3 GB of
+ * memory per worker, 250 million in all) would move 1.3 GB of queries and 38 GB of results through one
+ * server, minutes per query. Beyond some 20 million vectors therefore: a collection per shard, each with a
+ * server and tens of workers of its own, merged by the key holder, who reads the same 153 B per vector
+ * anyway. One worker process per machine (all its threads, one copy of the query), partitions at least as
+ * many as workers, and memory for a worker's share of the blocks: then owners keep their partitions and
+ * no block is read twice.
  */
 import { createHash } from 'node:crypto'
 
@@ -130,14 +130,18 @@ const statements = (s: string) => ({
     FROM ${s}.scan_tasks WHERE job = $1`,
   remove: `DELETE FROM ${s}.scan_jobs WHERE job = $1`,
   sweep: `WITH gone AS (DELETE FROM ${s}.scan_jobs WHERE job IN (
-      SELECT job FROM ${s}.scan_jobs WHERE expires < ${NOW} FOR UPDATE SKIP LOCKED) RETURNING 1)
+      SELECT job FROM ${s}.scan_jobs WHERE expires < ${NOW} FOR UPDATE SKIP LOCKED) RETURNING 1),
+    disowned AS (DELETE FROM ${s}.scan_owners WHERE (collection, partitions, partition) IN (
+      SELECT collection, partitions, partition FROM ${s}.scan_owners
+      WHERE until < ${NOW} FOR UPDATE SKIP LOCKED))
     SELECT count(*) AS count FROM gone`,
   notify: 'SELECT pg_notify($1, $2)',
   queries: `SELECT position, epoch, bytes FROM ${s}.scan_queries WHERE job = $1`,
   extend: `UPDATE ${s}.scan_tasks SET lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}
     RETURNING 1`,
-  finish: `UPDATE ${s}.scan_tasks SET done = true, lease_until = NULL, error = $4 WHERE ${HELD}
-    RETURNING 1`,
+  finish: `WITH finished AS (
+      UPDATE ${s}.scan_tasks SET done = true, lease_until = NULL, error = $4 WHERE ${HELD} RETURNING 1)
+    SELECT count(*) AS count, pg_notify($5, $6) AS told FROM finished`,
   release: `UPDATE ${s}.scan_tasks SET lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}`,
   disown: `DELETE FROM ${s}.scan_owners o USING ${s}.scan_tasks t
     WHERE t.job = $1 AND t.partition = $2 AND o.worker = $3 AND o.collection = t.collection
@@ -151,7 +155,7 @@ const statements = (s: string) => ({
   claim_own: claim(
     s,
     `JOIN ${s}.scan_owners o USING (collection, partitions, partition)`,
-    'o.worker = $1',
+    `o.worker = $1 AND o.until > ${NOW}`,
   ),
   claim_any: claim(
     s,
@@ -259,13 +263,12 @@ export function scanQueue(db: Database): ScanQueue {
       return row?.count ?? 0
     },
 
+    // Each statement for itself: a claim that breaks off in between is a lease that ends.
     claim: (worker, leaseMs, graceMs) =>
-      db.write(async (connection) => {
+      db.use(async (connection) => {
         const [own] = await run<RawTask>(connection, 'claim_own', worker, leaseMs)
-        const [task] =
-          own === undefined
-            ? await run<RawTask>(connection, 'claim_any', worker, leaseMs, graceMs)
-            : [own]
+        if (own !== undefined) return { ...own, blocks: own.blocks.map(Number) }
+        const [task] = await run<RawTask>(connection, 'claim_any', worker, leaseMs, graceMs)
         if (task === undefined) return undefined
         await run(connection, 'own', task.job, task.partition, worker)
         return { ...task, blocks: task.blocks.map(Number) }
@@ -305,12 +308,13 @@ export function scanQueue(db: Database): ScanQueue {
         await run(connection, 'notify', task.reply, String(task.job))
         return true
       }),
-    finish: (task, error) =>
-      db.write(async (connection) => {
-        const rows = await run(connection, 'finish', ...held(task), error ?? null)
-        await run(connection, 'notify', task.reply, String(task.job))
-        return rows.length > 0
-      }),
+    finish: async (task, error) => {
+      const values = [...held(task), error ?? null, task.reply, String(task.job)]
+      const [row] = await db.read((connection) =>
+        run<{ count: number }>(connection, 'finish', ...values),
+      )
+      return (row?.count ?? 0) > 0
+    },
     release: (task, worker, delayMs) =>
       db.write(async (connection) => {
         await run(connection, 'release', ...held(task), delayMs)
