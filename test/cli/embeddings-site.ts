@@ -1,7 +1,7 @@
 /** A token with a KEK, seed files as the ceremony leaves them, and runs of `keyrite embeddings` with PINs from a file. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { runCli } from '../../src/cli/program.ts'
@@ -122,6 +122,7 @@ export async function embeddingsSite(): Promise<EmbeddingsSite> {
     stop() {
       for (const child of children) child.kill('SIGKILL')
       softhsm.cleanup()
+      rmSync(dir, { recursive: true, force: true })
     },
   }
 }

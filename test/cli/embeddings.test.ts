@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { clustered } from '../he/embeddings-data.ts'
 import { type EmbeddingsSite, embeddingsSite } from './embeddings-site.ts'
 import type { Ran } from './run-keyrite.ts'
+import { keyrite, openTerminal, personalEnv } from './terminal.ts'
 
 const DIMENSIONS = 64
 const rows = clustered(600, DIMENSIONS, { centres: 20 })
@@ -118,6 +119,32 @@ describe('a collection', () => {
     expect([done.code, done.stdout]).toEqual([0, 'dropped: docs, 598 vectors\n'])
     const list = await site.run(['state', ...STORE], keyless)
     expect(list.stdout).toBe('no collection\n')
+  })
+})
+
+describe('at a terminal', () => {
+  it('the PIN is asked for unseen, and the name of what is dropped is asked for twice', async () => {
+    const at = (...args: string[]): ReturnType<typeof openTerminal> =>
+      openTerminal(keyrite('embeddings', ...args, ...STORE), {
+        env: personalEnv(site.env),
+        cwd: site.dir,
+      })
+    const pin = readFileSync(site.at('login'), 'utf8').trim()
+    await using creating = at('create', 'gone', '--dimensions', '3', ...SEED)
+    await creating.expect('PIN')
+    creating.type(`${pin}\r`)
+    await creating.expect('collection gone is there')
+    expect(await creating.exited).toBe(0)
+    expect(creating.output).not.toContain(pin)
+    await using dropping = at('drop', 'gone')
+    await dropping.expect('0 vectors of gone')
+    await dropping.expect('type the name')
+    dropping.type('gon\r')
+    await dropping.expect('that is not its name')
+    await dropping.expect('type the name')
+    dropping.type('gone\r')
+    await dropping.expect('dropped: gone')
+    expect(await dropping.exited).toBe(0)
   })
 })
 
