@@ -5,7 +5,7 @@
  */
 import { EmbeddingError } from '../errors.ts'
 import type { Geometry } from './parameters.ts'
-import type { ResidentBlock, ScanKernel } from './scan-kernel.ts'
+import { type ResidentBlock, type ScanKernel, residentBytes } from './scan-kernel.ts'
 import type { EmbeddingStore } from './store.ts'
 import { throwIfEnded } from './deadline.ts'
 
@@ -41,9 +41,6 @@ export interface ResidentSet {
   ): AsyncGenerator<T>
   close(): void
 }
-
-/** Bytes of a block once it is expanded: c0 and c1 of every chunk, 8 bytes a residue. */
-export const expandedBytes = (g: Geometry): number => g.chunks * 2 * g.set.degree * 8
 
 /** @throws EmbeddingError LIMIT_EXCEEDED when the bound is too small for one block (on use). */
 export function residentSet(store: EmbeddingStore, maxBytes: number): ResidentSet {
@@ -166,7 +163,7 @@ export function residentSet(store: EmbeddingStore, maxBytes: number): ResidentSe
         return known
       }
       if (known !== undefined) clear(known)
-      const blockBytes = expandedBytes(geometry)
+      const blockBytes = residentBytes(geometry)
       if (blockBytes > passing) {
         throw new EmbeddingError('LIMIT_EXCEEDED', 'a block does not fit the memory bound', {
           where: name,
