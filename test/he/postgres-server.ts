@@ -142,7 +142,16 @@ export async function startPostgres(
     for (let tries = 0; tries < 200 && backends(data) > 0; tries++) await sleep(25)
   }
 
-  await start()
+  const remove = async (): Promise<void> => {
+    await stop('immediate')
+    rmSync(directory, { recursive: true, force: true })
+  }
+  try {
+    await start()
+  } catch (error) {
+    await remove()
+    throw error
+  }
   let databases = 0
   return {
     url,
@@ -155,10 +164,7 @@ export async function startPostgres(
       psql(`CREATE DATABASE ${name}`)
       return Promise.resolve(url(name))
     },
-    async [Symbol.asyncDispose]() {
-      await stop('immediate')
-      rmSync(directory, { recursive: true, force: true })
-    },
+    [Symbol.asyncDispose]: remove,
   }
 }
 
