@@ -5,6 +5,9 @@ import { runCli } from './program.ts'
 
 emptyCoreFiles()
 
+// What a library means to change one day concerns who builds keyrite, not who runs it.
+process.noDeprecation = process.env['KEYRITE_DEBUG'] !== '1'
+
 // A reader that goes away (`| head`, a closed window) must not stop a ceremony half-way.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 

@@ -225,7 +225,9 @@ describe('over PostgreSQL', () => {
     await workers[1]!.said(/"what":"finished"/)
     workers[1]!.child.kill('SIGTERM')
     expect(await workers[1]!.ended).toBe(0)
-    expect(await workers[1]!.said(/tasks done/)).not.toContain(server.password)
+    const said = await workers[1]!.said(/tasks done/)
+    expect(said).not.toContain(server.password)
+    expect(said).not.toMatch(/warning/i)
   })
 
   it('without a worker a search ends at its deadline', async () => {
