@@ -105,7 +105,7 @@ function filterValues(keys: CollectionKeys, filter: SearchOptions['filter']): Fi
 }
 
 const rounded = (metric: Metric, score: number): number =>
-  metric === 'cosine' ? Number(score.toFixed(4)) : Number(score.toPrecision(5))
+  (metric === 'cosine' ? Number(score.toFixed(4)) : Number(score.toPrecision(5))) + 0
 
 interface Query {
   readonly vector: Float64Array
