@@ -22,8 +22,8 @@ import type { Item } from './types.ts'
 /** Rows decoded together where the file allows it. */
 const WINDOW_ROWS = 2048
 
-/** Most numbers of one row group that are decoded at once: 8 bytes each. */
-const MAX_GROUP_VALUES = 128 * 1024 * 1024
+/** Most numbers of one row group that are decoded at once: about 35 bytes each in memory, as measured. */
+const MAX_GROUP_VALUES = 48 * 1024 * 1024
 
 /** Largest page; its length is written in the file, so it is a claim. */
 const MAX_PAGE_BYTES = 512 * 1024 * 1024
@@ -80,8 +80,8 @@ function columnsOf(metadata: FileMetaData, where: string, mapping: FieldMapping)
   }
 }
 
-/** Row ranges to decode together. @throws FormatError on a row group that is too large. */
-function windows(metadata: FileMetaData, vectorField: string, where: string) {
+/** Row ranges to decode together, in order. @throws FormatError on a row group that is too large. */
+export function windows(metadata: FileMetaData, vectorField: string, where: string) {
   let start = 0
   return metadata.row_groups.flatMap((group, index) => {
     const rows = Number(group.num_rows)
@@ -97,7 +97,7 @@ function windows(metadata: FileMetaData, vectorField: string, where: string) {
         where: `${where}, row group ${index}`,
         expected: `at most ${MAX_GROUP_VALUES} numbers, or a page index`,
         got: `${values} numbers`,
-        hint: 'write the file with smaller row groups, e.g. 10,000 rows',
+        hint: 'write the file with a page index, or with row groups of some 10,000 rows',
       })
     }
     const step = indexed ? WINDOW_ROWS : rows

@@ -1,10 +1,12 @@
 /** Parquet written by two other programs, and files that are broken or hostile. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 
+import { parquetMetadata } from 'hyparquet'
 import { type ColumnSource, type SchemaElement, parquetWriteBuffer } from 'hyparquet-writer'
 import { afterAll, describe, expect, it } from 'vitest'
 
 import { openItems } from '../../src/he/import-items.ts'
+import { windows } from '../../src/he/parquet-items.ts'
 import { scratch } from '../tokens.ts'
 import { put, readItems, refusal, vectorFiles } from './item-files.ts'
 
@@ -101,6 +103,19 @@ describe('files of hyparquet-writer', () => {
     for (const skip of [1, 700, 2048, 4999, 5000, 9999]) {
       expect(await readItems(path, {}, skip)).toEqual(items.slice(skip))
     }
+  })
+
+  it('a row group that would not fit in memory is refused before it is read', () => {
+    const bytes = Uint8Array.from(
+      readFileSync(written('claim.parquet', 10, { offsetIndex: false })),
+    )
+    const metadata = parquetMetadata(bytes.buffer)
+    const chunk = metadata.row_groups[0]!.columns[1]!.meta_data!
+    expect(chunk.num_values).toBe(30n)
+    metadata.row_groups[0]!.columns[1]!.meta_data!.num_values = 50_331_649n
+    expect(() => windows(metadata, 'vector', 'x')).toThrow('too large to be decoded at once')
+    metadata.row_groups[0]!.columns[1]!.offset_index_offset = 1n
+    expect(windows(metadata, 'vector', 'x')).toEqual([{ rowStart: 0, rowEnd: 10 }])
   })
 
   it('a missing vector or coordinate is refused at its row', async () => {
