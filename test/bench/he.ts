@@ -6,10 +6,12 @@ import { availableParallelism } from 'node:os'
 
 import { kernelRows } from './he-kernel.ts'
 import { searchRows } from './he-search.ts'
+import { workerRows } from './he-workers.ts'
 import { printRows } from './rows.ts'
 
 const rows = [
   ...(await kernelRows(process.argv.includes('--million'))),
   ...(await searchRows(availableParallelism())),
+  ...(await workerRows()),
 ]
 printRows(rows, 'npm run bench:he')
