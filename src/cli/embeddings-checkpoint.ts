@@ -14,7 +14,7 @@ import { fpeLibrary } from './libraries.ts'
 import { systemClock } from './system-ports.ts'
 
 const KIND = 'keyrite embeddings import/1'
-/** A block is durable every few milliseconds; so often is that written down. */
+/** A block is durable every few milliseconds: the first one is written down, then so often. */
 const EVERY_MS = 2_000
 
 /** What a checkpoint belongs to. */
@@ -97,7 +97,7 @@ export async function openCheckpoint(path: string, task: ImportTask): Promise<Ch
   }
   if (before !== undefined && !sameInput(before.input, input)) throw another(path, 'input')
   let done = before?.done ?? 0
-  let writtenMs = systemClock.monotonicMs()
+  let writtenMs = Number.NEGATIVE_INFINITY
   let writing: Promise<void> = Promise.resolve()
   const write = (): Promise<void> => {
     writtenMs = systemClock.monotonicMs()

@@ -162,7 +162,7 @@ describe('a kit', () => {
 })
 
 describe('an interruption', () => {
-  const COUNT = 12_000
+  const COUNT = 20_000
   const DIMENSIONS = 8
   beforeAll(async () => {
     const next = normal(generator(3))
