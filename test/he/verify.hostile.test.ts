@@ -1,6 +1,7 @@
 /** A store whose files were changed by somebody: what `verify` finds. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { EmbeddingError } from '../../src/errors.ts'
 import type { EmbeddingStore } from '../../src/he/store.ts'
 import type { BlockInfo, StoredRecord } from '../../src/he/types.ts'
 import { clustered } from './embeddings-data.ts'
@@ -122,6 +123,26 @@ describe('verify', () => {
     )
     expect(other).toHaveLength(1)
     expect(other[0]).toMatch(/^tail, version \d+: RECORD_INVALID/)
+  })
+
+  it('goes on where records cannot be read', async () => {
+    const store = changed({})
+    const first = (await one.store.blocks('kept'))[0]!.block
+    const broken: EmbeddingStore = {
+      ...store,
+      inBlock: async (name, block) => {
+        if (block !== first) return one.store.inBlock(name, block)
+        throw new EmbeddingError('STORE_INVALID', 'a frame is damaged', { where: 'segment 1' })
+      },
+      tail: async () => {
+        throw new EmbeddingError('STORE_INVALID', 'a frame is damaged', { where: 'segment 2' })
+      },
+    }
+    const damaged = 'STORE_INVALID: a frame is damaged'
+    expect(await faults(broken)).toEqual([
+      `block ${first}, its records: ${damaged}`,
+      `tail: ${damaged}`,
+    ])
   })
 
   it('finds a collection that was described otherwise', async () => {
