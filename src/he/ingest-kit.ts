@@ -108,15 +108,21 @@ export async function ingestKit(
   keys: DerivedKeys,
   publicKey: Uint8Array,
 ): Promise<Uint8Array> {
-  const pair = await keyPair(keys)
-  return writeIngestKit({
-    info,
-    epoch: keys.epoch,
-    publicKey,
-    hpkePublicKey: new Uint8Array(await hpke.kem.serializePublicKey(pair.publicKey)),
-    idToken: keys.idToken,
-    filterToken: keys.filterToken,
-  })
+  // Before anything is waited for: a key holder that is closed meanwhile wipes its own.
+  const [idToken, filterToken] = [owned(keys.idToken), owned(keys.filterToken)]
+  try {
+    const pair = await keyPair(keys)
+    return writeIngestKit({
+      info,
+      epoch: keys.epoch,
+      publicKey,
+      hpkePublicKey: new Uint8Array(await hpke.kem.serializePublicKey(pair.publicKey)),
+      idToken,
+      filterToken,
+    })
+  } finally {
+    wipe(idToken, filterToken)
+  }
 }
 
 /**

@@ -28,7 +28,7 @@ export interface Inserted {
 export interface Ingest extends AsyncDisposable {
   /**
    * @throws EmbeddingError VECTOR_INVALID, ID_INVALID, METADATA_INVALID with the item's index: items
-   * before it that were reported are kept; ABORTED; StorageError.
+   * before it that were reported are kept; ABORTED; CLOSED when closed meanwhile; StorageError.
    */
   insert(items: Iterable<Item> | AsyncIterable<Item>, options?: InsertOptions): Promise<Inserted>
 }
@@ -37,22 +37,27 @@ export interface Ingest extends AsyncDisposable {
 export interface IngestHooks {
   /** After each insertion. */
   readonly settle?: () => Promise<void>
+  /** The sealer to write with now; without it the one that the ingest began with. */
+  readonly current?: () => Promise<BlockSealer>
   readonly close?: () => Promise<void>
 }
 
 /** @throws EmbeddingError CLOSED after it was disposed of. */
 export function ingestWith(
   store: EmbeddingStore,
-  sealer: BlockSealer,
+  first: BlockSealer,
   hooks: IngestHooks = {},
 ): Ingest {
-  const { name } = sealer.info
-  const { vectorsPerBlock } = sealer.geometry
-  let announced = sealer.session === undefined
+  const { name, id: collection } = first.info
+  const { vectorsPerBlock } = first.geometry
+  let announced = first.session === undefined
   let closed = false
 
   /** Makes one change of the items: a block when they fill one, else tail records. */
   async function write(items: readonly PreparedItem[]): Promise<number> {
+    // Closed amid an insertion: the keys of its sealer are wiped.
+    if (closed) throw new EmbeddingError('CLOSED', 'the ingest was closed before all was written')
+    const sealer = (await hooks.current?.()) ?? first
     const full = items.length === vectorsPerBlock
     const records = items.map((item, slot): NewRecord => {
       const record = sealer.record(item)
@@ -78,6 +83,7 @@ export function ingestWith(
         ]
       : []
     await store.commit(name, {
+      collection,
       ...(announced || sealer.session === undefined ? {} : { sessions: [sealer.session] }),
       blocks,
       records,
@@ -100,7 +106,7 @@ export function ingestWith(
         onProgress?.(read)
       }
       for await (const item of items) {
-        const prepared = prepareItem(sealer.geometry, sealer.info, item, read)
+        const prepared = prepareItem(first.geometry, first.info, item, read)
         // The later one takes the later slot.
         if (waiting.delete(prepared.id)) replaced++
         waiting.set(prepared.id, prepared)

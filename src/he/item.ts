@@ -17,7 +17,10 @@ export interface PreparedItem {
   readonly integers: Int32Array
 }
 
-/** @throws EmbeddingError METADATA_INVALID; never says a value. */
+/**
+ * A copy of sound metadata: the caller may use its object again.
+ * @throws EmbeddingError METADATA_INVALID; never says a value.
+ */
 export function checkMetadata(metadata: unknown, index?: number): Metadata {
   const refuse = (message: string, where?: string): never => {
     throw new EmbeddingError('METADATA_INVALID', message, {
@@ -27,20 +30,22 @@ export function checkMetadata(metadata: unknown, index?: number): Metadata {
     })
   }
   if (metadata === undefined) return {}
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+  // Maps, dates and the like, too: JSON would make nothing, or something else, of them.
+  if (Object.prototype.toString.call(metadata) !== '[object Object]') {
     return refuse('metadata is not an object')
   }
-  for (const [field, value] of Object.entries(metadata)) {
+  const copy = { ...(metadata as Record<string, unknown>) }
+  for (const [field, value] of Object.entries(copy)) {
     const sound =
       (typeof value === 'string' && value.isWellFormed()) ||
       (typeof value === 'number' && Number.isFinite(value)) ||
       typeof value === 'boolean'
     if (!sound) return refuse('a metadata value is of no kind that is kept', field)
   }
-  if (Buffer.byteLength(JSON.stringify(metadata)) > METADATA_BYTES) {
+  if (Buffer.byteLength(JSON.stringify(copy)) > METADATA_BYTES) {
     return refuse(`metadata is longer than ${METADATA_BYTES} bytes`)
   }
-  return metadata as Metadata
+  return copy as Metadata
 }
 
 /** @throws EmbeddingError ID_INVALID, VECTOR_INVALID, METADATA_INVALID with the item's index. */

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { toHex } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 import { type CompactOptions, type CompactReport, compact } from './compact.ts'
+import { callSignal } from './deadline.ts'
 import { requireSafe } from './failure.ts'
 import { type Ingest, ingestWith } from './ingest.ts'
 import { ingestKit } from './ingest-kit.ts'
@@ -98,6 +99,17 @@ export interface KeyHolder extends AsyncDisposable {
   items(store: EmbeddingStore, name: string): AsyncIterable<Item>
 }
 
+/** Smallest normal and largest float32: beyond them a scale leaves float64, and all scores are alike. */
+const MIN_NORM = 2 ** -126
+const MAX_NORM = 2 ** 128 - 2 ** 104
+/** What a search meets whose keys and query were made for an earlier state of the collection. */
+const OUTDATED: ReadonlySet<unknown> = new Set([
+  'EPOCH_UNKNOWN',
+  'RECORD_INVALID',
+  'SCORES_INVALID',
+  'COLLECTION_CHANGED',
+])
+const SEARCH_TRIES = 4
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/
 
 function describe(options: CreateCollectionOptions): CollectionInfo {
@@ -115,11 +127,11 @@ function describe(options: CreateCollectionOptions): CollectionInfo {
   if (metric === 'cosine' && maxNorm !== 1) {
     refuse('cosine normalises its vectors', 'maxNorm', 'none', maxNorm)
   }
-  if (!(maxNorm > 0 && Number.isFinite(maxNorm))) {
+  if (!(maxNorm >= MIN_NORM && maxNorm <= MAX_NORM)) {
     refuse(
       `${metric} needs a bound on the vectors\u2019 length`,
       'maxNorm',
-      'a positive number',
+      'a positive number, 1.2e-38 to 3.4e38 as float32 has them',
       maxNorm,
     )
   }
@@ -149,7 +161,8 @@ export async function createKeyHolder(options: {
   readonly seeds: readonly KeySeed[]
 }): Promise<KeyHolder> {
   const ring = createKeyring(options.seeds)
-  const tails = new Map<string, OpenTail>()
+  /** By scorer and collection: two copies of a collection may count their changes alike. */
+  let tails = new WeakMap<Scorer, Map<string, OpenTail>>()
 
   /** The collection's keys; an epoch newer than the collection's is announced first when it is to be written. */
   async function opened(
@@ -157,11 +170,13 @@ export async function createKeyHolder(options: {
     name: string,
     announce: boolean,
   ): Promise<CollectionKeys> {
-    const state = await store.collection(name)
-    const keys = ring.collection(state)
+    const read = () => store.collection(name)
+    const state = await read()
+    const keys = ring.collection(state, read)
     if (!announce || keys.epochs.includes(ring.newest)) return keys
-    await store.commit(name, { epochs: [ring.check(state.info, ring.newest)] })
-    return ring.collection(await store.collection(name))
+    const collection = state.info.id
+    await store.commit(name, { collection, epochs: [ring.check(state.info, ring.newest)] })
+    return ring.collection(await read(), read)
   }
 
   /** The epoch that is written: of the key holder's, the newest the collection has. */
@@ -172,16 +187,37 @@ export async function createKeyHolder(options: {
     name: string,
     queries: readonly QueryVector[],
     { onTimings, ...options }: HolderSearchOptions,
+    tries = 1,
   ): Promise<readonly (readonly Hit[])[]> {
-    const { signal, timeoutMs } = options
-    const state = await scorer.collection(name, { signal, timeoutMs })
-    const keys = ring.collection(state)
+    // One time for all tries.
+    const signal = callSignal(options)
+    const read = () => scorer.collection(name, { signal, timeoutMs: options.timeoutMs })
+    const state = await read()
+    const keys = ring.collection(state, read)
     requireSafe(keys.geometry, 'symmetric')
+    const own = tails.get(scorer) ?? new Map<string, OpenTail>()
+    tails.set(scorer, own)
     const cache = {
-      get: () => tails.get(state.info.id),
-      set: (tail: OpenTail) => void tails.set(state.info.id, tail),
+      get: () => own.get(state.info.id),
+      set: (tail: OpenTail) => void own.set(state.info.id, tail),
     }
-    return searchCollection(scorer, keys, queries, options, cache, onTimings)
+    /** Whether a rotation began or ended, or the collection was made anew, since its state was read. */
+    const changed = async (): Promise<boolean> => {
+      const { info, epochs } = await read()
+      const now = epochs.map(({ epoch }) => epoch).sort((a, b) => a - b)
+      return info.id !== state.info.id || now.join() !== keys.epochs.join()
+    }
+    let found: readonly (readonly Hit[])[] | undefined
+    try {
+      found = await searchCollection(scorer, keys, queries, { ...options, signal }, cache, onTimings)
+    } catch (error) {
+      const stale = error instanceof EmbeddingError && OUTDATED.has(error.code)
+      if (!stale || tries >= SEARCH_TRIES || !(await changed())) throw error
+    }
+    // Records of an epoch that no filter token was made for would not be found.
+    const partial = options.filter !== undefined && tries < SEARCH_TRIES && (await changed())
+    if (found !== undefined && !partial) return found
+    return search(scorer, name, queries, { ...options, signal, onTimings }, tries + 1)
   }
 
   return {
@@ -193,24 +229,30 @@ export async function createKeyHolder(options: {
       return info
     },
     async ingest(store, name) {
-      const keys = await opened(store, name, false)
-      const epoch = writes(keys)
-      const settle = async () => {
-        await sealTail(store, await opened(store, name, false), epoch)
+      // Read anew for each change: a rotation may have begun.
+      const current = async () => {
+        const keys = await opened(store, name, false)
+        return keys.sealer(writes(keys))
       }
-      return ingestWith(store, await keys.sealer(epoch), { settle })
+      const settle = async () => {
+        const keys = await opened(store, name, false)
+        await sealTail(store, keys, writes(keys))
+      }
+      return ingestWith(store, await current(), { current, settle })
     },
     async ingestKit(store, name) {
       const keys = await opened(store, name, false)
       requireSafe(keys.geometry, 'public-key')
       const epoch = writes(keys)
-      return ingestKit(keys.info, keys.derived(epoch), (await keys.cipher(epoch)).publicKey())
+      const publicKey = (await keys.cipher(epoch)).publicKey()
+      return ingestKit(keys.info, keys.derived(epoch), publicKey)
     },
     async search(scorer, name, query, searchOptions) {
       const [hits = []] = await search(scorer, name, [query], searchOptions)
       return hits
     },
-    searchMany: search,
+    searchMany: (scorer, name, queries, searchOptions) =>
+      search(scorer, name, queries, searchOptions),
     async get(store, name, ids) {
       const keys = await opened(store, name, false)
       const tokens = ids.flatMap((id) => keys.tokens(id))
@@ -218,14 +260,19 @@ export async function createKeyHolder(options: {
       const items: (Item | undefined)[] = []
       for (const at of ids.keys()) {
         const of = found.slice(at * keys.epochs.length, (at + 1) * keys.epochs.length)
-        const record = of.findLast((one) => one !== undefined)
+        // Of several epochs: as rotation will have it.
+        const latest = Math.max(...of.map((one) => one?.version ?? -1))
+        const record = of.find((one) => one?.version === latest)
         items.push(record === undefined ? undefined : await keys.open(record))
       }
       return items
     },
     async delete(store, name, ids) {
       const keys = await opened(store, name, false)
-      const { deleted } = await store.commit(name, { delete: ids.flatMap((id) => keys.tokens(id)) })
+      const { deleted } = await store.commit(name, {
+        collection: keys.info.id,
+        delete: ids.flatMap((id) => keys.tokens(id)),
+      })
       return deleted
     },
     async compact(store, name, compactOptions) {
@@ -244,7 +291,7 @@ export async function createKeyHolder(options: {
     },
     async [Symbol.asyncDispose]() {
       ring[Symbol.dispose]()
-      tails.clear()
+      tails = new WeakMap()
     },
   }
 }

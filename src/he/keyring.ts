@@ -5,7 +5,7 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 
 import { canonicalJson } from '../canonical.ts'
-import { fromHex, toHex, utf8, wipe } from '../bytes.ts'
+import { equal, fromHex, toHex, utf8, wipe } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 import { blockMac, checkBlockMac } from './block-mac.ts'
 import type { BlockSealer } from './block-sealer.ts'
@@ -13,6 +13,7 @@ import { type SessionKeys, openSession } from './ingest-kit.ts'
 import type { PreparedItem } from './item.ts'
 import { type DerivedKeys, deriveKeys } from './keys.ts'
 import { type Geometry, geometryOf } from './parameters.ts'
+import { quantiseVector } from './quantise.ts'
 import { type OpenedRecord, openRecord, sealRecord } from './record.ts'
 import { type SealCipher, createSealCipher } from './seal-cipher.ts'
 import { filterToken, idToken } from './tokens.ts'
@@ -20,6 +21,7 @@ import type {
   BlockInfo,
   CollectionInfo,
   CollectionState,
+  IngestSession,
   KeyEpoch,
   MetadataValue,
   RecordContent,
@@ -62,9 +64,13 @@ export interface Keyring extends Disposable {
   check(info: CollectionInfo, epoch: number): KeyEpoch
   /**
    * Keys for the collection as the store or a scorer describes it.
+   * @param renew - reads its state again: an ingest may have begun since
    * @throws EmbeddingError EPOCH_UNKNOWN, KEY_MISMATCH.
    */
-  collection(state: Pick<CollectionState, 'info' | 'epochs' | 'sessions'>): CollectionKeys
+  collection(
+    state: Pick<CollectionState, 'info' | 'epochs' | 'sessions'>,
+    renew?: () => Promise<CollectionState>,
+  ): CollectionKeys
 }
 
 /** HMAC-SHA-256 (RFC 2104) over the description, cut to 16 bytes. */
@@ -86,13 +92,18 @@ function collectionSecret(keys: DerivedKeys, info: CollectionInfo): Uint8Array {
 /** @throws EmbeddingError KEY_INVALID for no seed, one of another length, or an epoch given twice. */
 export function createKeyring(seeds: readonly KeySeed[]): Keyring {
   const derived = new Map<number, DerivedKeys>()
-  for (const { epoch, seed } of seeds) {
-    if (derived.has(epoch)) {
-      throw new EmbeddingError('KEY_INVALID', 'two seeds for one epoch', {
-        where: `epoch ${epoch}`,
-      })
+  try {
+    for (const { epoch, seed } of seeds) {
+      if (derived.has(epoch)) {
+        throw new EmbeddingError('KEY_INVALID', 'two seeds for one epoch', {
+          where: `epoch ${epoch}`,
+        })
+      }
+      derived.set(epoch, deriveKeys(seed, epoch))
     }
-    derived.set(epoch, deriveKeys(seed, epoch))
+  } catch (error) {
+    for (const keys of derived.values()) keys.wipe()
+    throw error
   }
   if (derived.size === 0) {
     throw new EmbeddingError('KEY_INVALID', 'a key holder needs a seed', { expected: '1 or more' })
@@ -130,10 +141,18 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
 
   function collection(
     state: Pick<CollectionState, 'info' | 'epochs' | 'sessions'>,
+    renew?: () => Promise<CollectionState>,
   ): CollectionKeys {
     const { info } = state
     const geometry = geometryOf(info)
     const alive = state.epochs.map(({ epoch }) => epoch).sort((a, b) => a - b)
+    // Their checks authenticate the description; and a query is encrypted for each.
+    if (alive.length === 0 || new Set(alive).size < alive.length) {
+      throw new EmbeddingError('KEY_MISMATCH', 'the collection names no epoch, or one twice', {
+        where: info.name,
+        hint: 'its store or scorer was changed',
+      })
+    }
     for (const { epoch, check } of state.epochs) {
       const own = collectionCheck(keysOf(epoch, info.name), info)
       if (!timingSafeEqual(fromHex(own), fromHex(check.padEnd(32, '0').slice(0, 32), 'check'))) {
@@ -156,7 +175,9 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
 
     const sessionKeys = (id: string, where: string): Promise<SessionKeys> =>
       once(sessions, `${info.id} ${id}`, async () => {
-        const session = state.sessions.find((one) => one.id === id)
+        const named = (one: IngestSession) => one.id === id
+        const session =
+          state.sessions.find(named) ?? (await renew?.())?.sessions.find(named)
         if (session === undefined) {
           throw new EmbeddingError(
             'RECORD_INVALID',
@@ -183,6 +204,29 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
       epoch,
       session,
     })
+
+    /** Whoever has the key of a session may have sealed anything. @throws EmbeddingError RECORD_INVALID. */
+    function checkRecord(
+      { id, vector }: OpenedRecord,
+      stored: StoredRecord,
+      key: Uint8Array,
+    ): void {
+      let problem: string | undefined
+      if (!equal(idToken(key, info.id, id), stored.token)) problem = 'the token of another id'
+      else {
+        try {
+          quantiseVector(geometry, info.maxNorm, vector)
+        } catch (error) {
+          problem = error instanceof EmbeddingError ? error.message : String(error)
+        }
+      }
+      if (problem === undefined) return
+      throw new EmbeddingError('RECORD_INVALID', 'a record is not one the collection takes', {
+        where: `${info.name}, token ${toHex(stored.token)}`,
+        got: problem,
+        hint: 'an ingest has made it so: take its kit away',
+      })
+    }
 
     function record(epoch: number, item: PreparedItem): RecordContent {
       const keys = keysOf(epoch, info.name)
@@ -211,18 +255,19 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
         ),
       derived: (epoch) => keysOf(epoch, info.name),
       async open(stored) {
-        const key =
-          stored.session === ''
-            ? keysOf(stored.epoch, info.name).record
-            : (await sessionKeys(stored.session, info.name)).recordKey
-        return openRecord(key, context(stored), stored.sealed)
+        const session =
+          stored.session === '' ? undefined : await sessionKeys(stored.session, info.name)
+        // After the session: keys of a key holder that was closed meanwhile are wiped.
+        const own = keysOf(stored.epoch, info.name)
+        const opened = openRecord(session?.recordKey ?? own.record, context(stored), stored.sealed)
+        checkRecord(opened, stored, own.idToken)
+        return opened
       },
       async checkBlock(block, bytes) {
-        const key =
-          block.session === ''
-            ? keysOf(block.epoch, info.name).blockMac
-            : (await sessionKeys(block.session, info.name)).macKey
-        return checkBlockMac(key, macContext(block), bytes, block.mac)
+        const session =
+          block.session === '' ? undefined : await sessionKeys(block.session, info.name)
+        const own = keysOf(block.epoch, info.name)
+        return checkBlockMac(session?.macKey ?? own.blockMac, macContext(block), bytes, block.mac)
       },
       async sealer(epoch) {
         const seal = await cipher(epoch)
@@ -252,9 +297,11 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
     collection,
     [Symbol.dispose]() {
       disposed = true
-      for (const cipher of ciphers.values()) void cipher.then((one) => one.dispose())
+      // Those under way, too; what fails is told to who waits for it.
+      const failed = () => undefined
+      for (const cipher of ciphers.values()) void cipher.then((one) => one.dispose(), failed)
       for (const session of sessions.values()) {
-        void session.then(({ recordKey, macKey }) => wipe(recordKey, macKey))
+        void session.then(({ recordKey, macKey }) => wipe(recordKey, macKey), failed)
       }
       for (const keys of derived.values()) keys.wipe()
     },

@@ -33,16 +33,27 @@ export async function createIngest(kitBytes: Uint8Array, store: EmbeddingStore):
   const geometry = geometryOf(info)
   const seal = await createSealPublic(geometry, kit.publicKey)
   const { session, recordKey, macKey } = await newSession(kit)
+  let closed = false
+  /** Nothing is made with a key that was wiped while an insertion was under way. */
+  const open = (): void => {
+    if (closed) throw new EmbeddingError('CLOSED', 'the ingest is closed', { where: info.name })
+  }
   const sealer: BlockSealer = {
     info,
     geometry,
     epoch,
     session,
     encrypt: (coefficients) => seal.encrypt(coefficients),
-    mac: (uid, bytes) =>
-      blockMac(macKey, { collectionId: info.id, uid, epoch, session: session.id }, bytes),
-    tokens: (id) => [idToken(kit.idToken, info.id, id)],
+    mac(uid, bytes) {
+      open()
+      return blockMac(macKey, { collectionId: info.id, uid, epoch, session: session.id }, bytes)
+    },
+    tokens(id) {
+      open()
+      return [idToken(kit.idToken, info.id, id)]
+    },
     record(item) {
+      open()
       const token = idToken(kit.idToken, info.id, item.id)
       const context = { collectionId: info.id, epoch, session: session.id, token }
       const filters = Object.fromEntries(
@@ -64,6 +75,7 @@ export async function createIngest(kitBytes: Uint8Array, store: EmbeddingStore):
   }
   return ingestWith(store, sealer, {
     close: async () => {
+      closed = true
       wipe(recordKey, macKey, kit.idToken, kit.filterToken)
       seal.dispose()
     },

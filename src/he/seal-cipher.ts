@@ -41,7 +41,10 @@ export async function createSealCipher(g: Geometry, seed: Uint8Array): Promise<S
   // Not slice(), which of a Buffer is a view: the caller's seed would be wiped.
   const own = secretBytes(SECRET_BYTES)
   own.set(seed)
-  const library = await seal(g.set)
+  const library = await seal(g.set).catch((error: unknown) => {
+    wipe(own)
+    throw error
+  })
   const { lib, context, layout } = library
   const key = inSeal('secret key', () => {
     try {

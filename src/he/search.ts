@@ -1,9 +1,12 @@
 /**
  * Two-stage search. The scorer multiplies the encrypted query with every vector; the key holder decrypts
  * the integer scores, takes the best few more than asked for, opens their records and ranks them exactly.
- * Each of those must have the very score that its record gives: a block, slot or record that was swapped,
- * changed or put back is found here, before it can become a hit.
+ * Each of those must have the very score that its record gives: a block, slot or record that was swapped or
+ * changed is found here, before it can become a hit. A record and its slot that were put back together, as they
+ * were before a deletion or replacement, are not told from those of today.
  */
+import { setImmediate } from 'node:timers/promises'
+
 import { EmbeddingError } from '../errors.ts'
 import { type CandidateList, candidateList } from './candidates.ts'
 import { callSignal, throwIfEnded } from './deadline.ts'
@@ -19,6 +22,7 @@ import type {
   Metadata,
   MetadataValue,
   Metric,
+  Place,
   Scan,
   ScanTail,
   Scorer,
@@ -59,12 +63,17 @@ export interface SearchTimings {
 /** The tail in clear, kept between searches of one collection. */
 export interface OpenTail {
   readonly sequence: number
-  readonly records: readonly OpenedRecord[]
+  readonly records: readonly VersionedRecord[]
 }
+
+/** With the version its store gave it: of two records of one id, the later one counts. */
+type VersionedRecord = OpenedRecord & { readonly version: number }
 
 type FilterValues = ReadonlyMap<string, readonly MetadataValue[]>
 
 const TRIES = 4
+/** Records of a tail that are opened before other work gets its turn. */
+const OPENED_AT_ONCE = 256
 
 /** Where a tail is kept between searches. */
 export interface TailCache {
@@ -141,8 +150,9 @@ export async function searchCollection(
     return mark - before
   }
   const quantised = vectors.map((vector, index) => ({
-    vector: Float64Array.from(vector),
+    // First, since it refuses what is no vector.
     integers: quantiseQuery(geometry, info.maxNorm, vector, index).integers,
+    vector: Float64Array.from(vector),
   }))
   const encrypted: EncryptedQuery[] = []
   for (const { integers } of quantised) {
@@ -192,8 +202,14 @@ export async function searchCollection(
         'the scorer left out a tail it has not sent before',
       )
     }
-    const records: OpenedRecord[] = []
-    for (const record of tail.records) records.push(await keys.open(record))
+    const records: VersionedRecord[] = []
+    for (const record of tail.records) {
+      records.push({ ...(await keys.open(record)), version: record.version })
+      if (records.length % OPENED_AT_ONCE === 0) {
+        await setImmediate()
+        throwIfEnded(signal)
+      }
+    }
     const opened = { sequence: tail.sequence, records }
     cache.set(opened)
     return opened
@@ -201,19 +217,21 @@ export async function searchCollection(
 
   /** Opens the candidates' records; undefined when one has moved since the scan. */
   async function openCandidates(queries: readonly Query[]) {
-    const places = new Map<string, { block: number; slot: number }>()
+    const found = new Map<string, Place>()
     for (const { candidates } of queries) {
       for (const { block, slot } of candidates.best())
-        places.set(`${block} ${slot}`, { block, slot })
+        found.set(`${block} ${slot}`, { block, slot })
     }
-    const stored =
-      places.size === 0 ? [] : await scorer.records(info.name, [...places.values()], call)
-    const opened = new Map<string, OpenedRecord & { readonly integers: Int32Array }>()
-    for (const [at, key] of [...places.keys()].entries()) {
+    // In an order of their own: the candidates' says which one is nearest.
+    const places = [...found.values()].sort((a, b) => a.block - b.block || a.slot - b.slot)
+    const stored = places.length === 0 ? [] : await scorer.records(info.name, places, call)
+    const opened = new Map<string, VersionedRecord & { readonly integers: Int32Array }>()
+    for (const [at, { block, slot }] of places.entries()) {
       const record = stored[at]
       if (record === undefined) return undefined
       const item = await keys.open(record)
-      opened.set(key, { ...item, integers: quantiseVector(geometry, info.maxNorm, item.vector) })
+      const integers = quantiseVector(geometry, info.maxNorm, item.vector)
+      opened.set(`${block} ${slot}`, { ...item, version: record.version, integers })
     }
     return opened
   }
@@ -223,9 +241,13 @@ export async function searchCollection(
     opened: NonNullable<Awaited<ReturnType<typeof openCandidates>>>,
     tail: OpenTail,
   ): Hit[] {
-    const found = new Map<string, { score: number; metadata: Metadata }>()
-    const add = ({ id, vector, metadata }: OpenedRecord): void =>
-      void found.set(id, { score: exactScore(info.metric, query.vector, vector), metadata })
+    const found = new Map<string, { score: number; metadata: Metadata; version: number }>()
+    const add = ({ id, vector, metadata, version }: VersionedRecord): void => {
+      // Writers with keys of two epochs may both have written it.
+      if ((found.get(id)?.version ?? -1) > version) return
+      const score = exactScore(info.metric, query.vector, vector)
+      found.set(id, { score, metadata, version })
+    }
     for (const { block, slot, score } of query.candidates.best()) {
       const item = opened.get(`${block} ${slot}`)!
       const expected = item.integers.reduce((sum, x, at) => sum + x * query.integers[at]!, 0)

@@ -62,6 +62,7 @@ export type FrameParts = readonly Uint8Array[]
 export interface OpenFrame {
   readonly type: FrameType
   readonly head: unknown
+  readonly headLength: number
   readonly bodyLength: number
   /** `message, type`, for errors. */
   readonly where: string
@@ -193,7 +194,7 @@ export async function openFrame(
   if (bodyLength > bounds.body) throw tooLarge(`${where}, body`, bounds.body, `${bodyLength}`)
   const text = fromUtf8(await source.read(headLength), where)
   try {
-    return { type, head: JSON.parse(text) as unknown, bodyLength, where }
+    return { type, head: JSON.parse(text) as unknown, headLength, bodyLength, where }
   } catch {
     throw new FormatError('the head of a frame is not JSON', { where })
   }

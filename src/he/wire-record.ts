@@ -117,7 +117,8 @@ export async function decodeRecords(
   while (records.length < count) {
     const frame = await openFrame(source, message, ['records', 'problem'], RECORDS_BOUNDS)
     if (frame.type === 'problem') onProblem(frame)
-    bytes += frame.bodyLength
+    // With the head, which may have a thousand fields for a record without bytes.
+    bytes += frame.headLength + frame.bodyLength
     if (bytes > maxBytes) {
       throw new EmbeddingError('LIMIT_EXCEEDED', 'the records are too many bytes', {
         where: message,
