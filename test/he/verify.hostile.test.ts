@@ -134,9 +134,10 @@ describe('verify', () => {
         if (block !== first) return one.store.inBlock(name, block)
         throw new EmbeddingError('STORE_INVALID', 'a frame is damaged', { where: 'segment 1' })
       },
-      tail: async () => {
-        throw new EmbeddingError('STORE_INVALID', 'a frame is damaged', { where: 'segment 2' })
-      },
+      tail: () =>
+        Promise.reject(
+          new EmbeddingError('STORE_INVALID', 'a frame is damaged', { where: 'segment 2' }),
+        ),
     }
     const damaged = 'STORE_INVALID: a frame is damaged'
     expect(await faults(broken)).toEqual([
