@@ -209,7 +209,14 @@ export async function createKeyHolder(options: {
     }
     let found: readonly (readonly Hit[])[] | undefined
     try {
-      found = await searchCollection(scorer, keys, queries, { ...options, signal }, cache, onTimings)
+      found = await searchCollection(
+        scorer,
+        keys,
+        queries,
+        { ...options, signal },
+        cache,
+        onTimings,
+      )
     } catch (error) {
       const stale = error instanceof EmbeddingError && OUTDATED.has(error.code)
       if (!stale || tries >= SEARCH_TRIES || !(await changed())) throw error

@@ -176,8 +176,7 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
     const sessionKeys = (id: string, where: string): Promise<SessionKeys> =>
       once(sessions, `${info.id} ${id}`, async () => {
         const named = (one: IngestSession) => one.id === id
-        const session =
-          state.sessions.find(named) ?? (await renew?.())?.sessions.find(named)
+        const session = state.sessions.find(named) ?? (await renew?.())?.sessions.find(named)
         if (session === undefined) {
           throw new EmbeddingError(
             'RECORD_INVALID',

@@ -76,6 +76,11 @@ export function planChange(
         continue
       }
       now.delete(toHex(instead.token))
+      const other = now.get(toHex(token))
+      if (other !== undefined && other.version > instead.version) {
+        skipped++
+        continue
+      }
     }
     for (const other of replaces) now.delete(toHex(other))
     now.set(toHex(token), { token, version: ++version, place: given(record.place, blocks), record })

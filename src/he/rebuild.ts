@@ -30,15 +30,11 @@ export async function rebuilt(
   const sealer = await keys.sealer(epoch)
   /** By id: writers with keys of different epochs may both have written it; the later one counts. */
   const latest = new Map<string, { record: StoredRecord; item: PreparedItem }>()
-  const older: Uint8Array[] = []
   for (const record of records) {
     const item = prepareItem(keys.geometry, keys.info, await keys.open(record))
     const other = latest.get(item.id)?.record
-    if (other !== undefined && other.version > record.version) {
-      older.push(record.token)
-      continue
-    }
-    if (other !== undefined) older.push(other.token)
+    // Left where it is: the store removes it when it is alone, if no newer one has come by then.
+    if (other !== undefined && other.version > record.version) continue
     latest.set(item.id, { record, item })
   }
   const renewed: NewRecord[] = []
@@ -52,8 +48,8 @@ export async function rebuilt(
   }
   const rows = [...latest.values()].map(({ item }) => item.integers)
   return {
+    collection: keys.info.id,
     blocks: sealed ? [await sealBlock(sealer, rows)] : [],
-    delete: older,
     records: renewed,
     moves,
   }

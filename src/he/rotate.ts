@@ -21,6 +21,25 @@ export interface RotateReport {
   readonly retired: readonly number[]
 }
 
+/** Forgets epochs; false: a writer was quicker, and one of them is in use again. */
+async function retire(
+  store: EmbeddingStore,
+  { info }: CollectionKeys,
+  retired: readonly number[],
+): Promise<boolean> {
+  const { epochs } = await store.collection(info.name)
+  // Another rotation may have forgotten some.
+  const removeEpochs = retired.filter((one) => epochs.some(({ epoch }) => epoch === one))
+  if (removeEpochs.length === 0) return true
+  try {
+    await store.commit(info.name, { collection: info.id, removeEpochs })
+    return true
+  } catch (error) {
+    if (error instanceof EmbeddingError && error.code === 'STORE_INVALID') return false
+    throw error
+  }
+}
+
 /** @throws EmbeddingError COLLECTION_CHANGED when writers with an old key keep adding; ABORTED. */
 export async function rotate(
   store: EmbeddingStore,
@@ -44,8 +63,8 @@ export async function rotate(
       }
     }
     if (old.size === 0 && loose.length === 0) {
-      await store.commit(name, { removeEpochs: retired })
-      return { epoch, blocks, records, retired }
+      if (await retire(store, keys, retired)) return { epoch, blocks, records, retired }
+      continue
     }
     records += await repack(store, keys, epoch, [...old], loose, {
       ...options,

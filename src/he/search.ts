@@ -193,8 +193,8 @@ export async function searchCollection(
     return { blocks, scanMs: scanMs + lap(), decryptMs }
   }
 
-  async function openTail(tail: ScanTail): Promise<OpenTail> {
-    const known = cache.get()
+  /** @param known - what the scorer was told to be known; another search may have a newer one by now. */
+  async function openTail(tail: ScanTail, known: OpenTail | undefined): Promise<OpenTail> {
     if (tail.records === undefined) {
       if (known?.sequence === tail.sequence) return known
       throw new EmbeddingError(
@@ -285,7 +285,7 @@ export async function searchCollection(
         call,
       )
       const { blocks, scanMs, decryptMs } = await decrypt(scan, queries)
-      const tail = await openTail(scan.tail)
+      const tail = await openTail(scan.tail, known)
       const opened = await openCandidates(queries)
       if (opened !== undefined) {
         const hits = queries.map((query) => rank(query, opened, tail))

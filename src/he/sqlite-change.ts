@@ -284,6 +284,11 @@ export function writeChange(
         return
       }
       drop(old)
+      const other = find(record.token)
+      if (other !== undefined && other.version > old.version) {
+        skipped += 1
+        return
+      }
     }
     for (const token of record.replaces ?? []) dropToken(token)
     dropToken(record.token)

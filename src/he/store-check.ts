@@ -221,8 +221,11 @@ function checkPlacements(info: CollectionInfo, change: Change): void {
   }
 }
 
-/** @throws EmbeddingError STORE_INVALID when the change contradicts itself. */
+/** @throws EmbeddingError STORE_INVALID when the change contradicts itself; COLLECTION_NOT_FOUND. */
 export function checkChange(info: CollectionInfo, change: Change): void {
+  if (change.collection !== undefined && change.collection !== info.id) {
+    throw collectionNotFound(info.name)
+  }
   for (const [index, epoch] of (change.epochs ?? []).entries()) {
     if (!isEpoch(epoch)) {
       throw invalidChange('a key epoch cannot be stored like this', {

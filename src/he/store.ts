@@ -26,7 +26,8 @@ export interface NewRecord extends RecordContent {
   readonly replaces?: readonly Uint8Array[] | undefined
   /**
    * Re-encryption of a stored record: written only while that record still has that version, and in its
-   * stead; skipped otherwise, which leaves the slot dead.
+   * stead; skipped otherwise, which leaves the slot dead. Also skipped, and the stored record removed, when
+   * {@link RecordContent.token} has a record with a larger version: another writer's, of the same id.
    */
   readonly instead?: Expected | undefined
 }
@@ -44,6 +45,8 @@ export interface Move extends Expected {
  * slot) or the store (an unknown epoch, a block that is gone) is refused as a whole.
  */
 export interface Change {
+  /** Id of the collection it was made for; COLLECTION_NOT_FOUND when the name stands for another one now. */
+  readonly collection?: string
   readonly epochs?: readonly KeyEpoch[]
   readonly sessions?: readonly IngestSession[]
   readonly blocks?: readonly BlockContent[]

@@ -6,6 +6,7 @@ import { createIngest } from '../../src/he/public-ingest.ts'
 import { createKeyHolder } from '../../src/he/key-holder.ts'
 import { PUBLIC_KEY_PARAMETER_SET } from '../../src/he/parameters.ts'
 import { clustered, nearest } from './embeddings-data.ts'
+import type { Scorer } from '../../src/he/types.ts'
 import { type Site, fill, site } from './site.ts'
 
 let one: Site
@@ -66,6 +67,130 @@ describe('rotation', () => {
     await expect(search(one.holder, 0)).rejects.toMatchObject({ code: 'EPOCH_UNKNOWN' })
     // Again: nothing left to do.
     expect(await both.rotate(store, name)).toMatchObject({ blocks: 0, records: 0, retired: [] })
+  })
+})
+
+describe('writers beside a rotation', () => {
+  /** 700 vectors, of which one block is still under the old key. */
+  async function halfway(name: string) {
+    const { store, seed } = one
+    const parameterSet = PUBLIC_KEY_PARAMETER_SET
+    await one.holder.createCollection(store, {
+      name,
+      dimensions: 32,
+      parameterSet,
+      fields: ['odd'],
+    })
+    await fill(one, name, rows, (at) => ({ odd: at % 2 === 1 }))
+    const both = await createKeyHolder({
+      seeds: [
+        { epoch: 1, seed },
+        { epoch: 2, seed: randomBytes(32) },
+      ],
+    })
+    const before = await both.ingest(store, name)
+    const stop = new AbortController()
+    const options = { signal: stop.signal, onProgress: () => stop.abort() }
+    await expect(both.rotate(store, name, options)).rejects.toMatchObject({ code: 'ABORTED' })
+    return { both, before, store }
+  }
+  const vectorOf = async (holder: Site['holder'], name: string, id: string) =>
+    Array.from((await holder.get(one.store, name, [id]))[0]!.vector)
+
+  it('a newer vector under the new key is kept, not replaced by the one under the old key', async () => {
+    const name = 'newer'
+    const { both, before, store } = await halfway(name)
+    // A kit knows the tokens of its own epoch only: the old record of the id stays for now.
+    await using ingest = await createIngest(await both.ingestKit(store, name), store)
+    await ingest.insert([{ id: 'v500', vector: rows[3]! }])
+    expect((await store.collection(name)).records).toBe(701)
+    expect(await vectorOf(both, name, 'v500')).toEqual(Array.from(rows[3]!))
+    await both.rotate(store, name)
+    expect((await store.collection(name)).records).toBe(700)
+    expect(await vectorOf(both, name, 'v500')).toEqual(Array.from(rows[3]!))
+    expect(await faults(both, name)).toEqual([])
+    await before[Symbol.asyncDispose]()
+    await both[Symbol.asyncDispose]()
+  })
+
+  it('an ingest that began before it goes on under the new key', async () => {
+    const name = 'goes-on'
+    const { both, before, store } = await halfway(name)
+    const old = (await store.blocks(name)).filter(({ epoch }) => epoch === 1).length
+    const items = rows.slice(0, 600).map((vector, at) => ({ id: `w${at}`, vector }))
+    await before.insert([
+      ...items,
+      { id: 'v1', vector: rows[2]! },
+      { id: 'v500', vector: rows[3]! },
+    ])
+    const state = await store.collection(name)
+    expect(state.records).toBe(1300)
+    expect((await store.blocks(name)).filter(({ epoch }) => epoch === 1)).toHaveLength(old)
+    for (const [id, at] of [
+      ['v1', 2],
+      ['v500', 3],
+    ] as const) {
+      expect(await vectorOf(both, name, id)).toEqual(Array.from(rows[at]!))
+    }
+    await before[Symbol.asyncDispose]()
+    await both[Symbol.asyncDispose]()
+  })
+
+  it('a search in which a rotation or an ingest with a kit begins finds everything', async () => {
+    const name = 'meanwhile'
+    const { holder, store, scorer, seed } = one
+    const parameterSet = PUBLIC_KEY_PARAMETER_SET
+    await holder.createCollection(store, { name, dimensions: 32, parameterSet, fields: ['odd'] })
+    await fill(one, name, rows.slice(0, 300), (at) => ({ odd: at % 2 === 1 }))
+    const next = { epoch: 2, seed: randomBytes(32) }
+    await using both = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next] })
+    /** Something happens once between the reading of the state and the scan. */
+    const after = (event: () => Promise<unknown>): Scorer => {
+      let done: Promise<unknown> | undefined
+      return {
+        collection: (...args) => scorer.collection(...args),
+        records: (...args) => scorer.records(...args),
+        async scan(...args) {
+          await (done ??= event())
+          return scorer.scan(...args)
+        },
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }
+    }
+    await using ingest = await createIngest(await holder.ingestKit(store, name), store)
+    const items = holder.items(store, name)[Symbol.asyncIterator]()
+    await items.next()
+    const begun = after(() => ingest.insert([{ id: 'new', vector: rows[500]! }]))
+    expect(await holder.search(begun, name, rows[500]!, { k: 1 })).toMatchObject([{ id: 'new' }])
+    let read = 1
+    while ((await items.next()).done !== true) read++
+    expect(read).toBe(301)
+    // All of it is under the new key when the scan begins; tokens of the old one match nothing.
+    const rotated = after(() => both.rotate(store, name))
+    const filter = { odd: true }
+    expect(await both.search(rotated, name, rows[1]!, { k: 1, filter })).toMatchObject([
+      { id: 'v1' },
+    ])
+    const third = { epoch: 3, seed: randomBytes(32) }
+    await using all = await createKeyHolder({ seeds: [next, third] })
+    const again = after(() => all.rotate(store, name))
+    expect(await all.search(again, name, rows[2]!, { k: 1 })).toMatchObject([{ id: 'v2' }])
+  })
+})
+
+describe('a collection that was dropped and made again', () => {
+  it('takes nothing from an ingest of the one before', async () => {
+    const name = 'again'
+    const { holder, store, scorer } = one
+    await holder.createCollection(store, { name, dimensions: 32 })
+    await using ingest = await holder.ingest(store, name)
+    await ingest.insert([{ id: 'a', vector: rows[0]! }])
+    await store.dropCollection(name)
+    await holder.createCollection(store, { name, dimensions: 32 })
+    await expect(ingest.insert([{ id: 'a', vector: rows[0]! }])).rejects.toMatchObject({
+      code: 'COLLECTION_NOT_FOUND',
+    })
+    expect(await holder.search(scorer, name, rows[0]!, { k: 1 })).toEqual([])
   })
 })
 

@@ -336,6 +336,39 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         expect(await findOne(old.token)).toMatchObject(contentOf(next))
       })
 
+      it('never puts a re-encryption in the place of a newer record of the same id', async () => {
+        const [old, newer, newest] = [record(), record(), record()]
+        await commit({ records: [old] })
+        await commit({ records: [newer, newest] })
+        const instead = { token: old.token, version: await versionOf(old.token) }
+        const place = { block: 0, slot: 0 }
+        const committed = await commit({
+          blocks: [block(1)],
+          records: [record({ token: newer.token, instead, place })],
+        })
+        expect(committed).toMatchObject({ skipped: 1 })
+        expect(await findOne(old.token)).toBeUndefined()
+        expect(await findOne(newer.token)).toMatchObject(contentOf(newer))
+        expect(await liveSlots()).toEqual({})
+        // The other way round: the one that is encrypted again is the newer one.
+        const later = { token: newest.token, version: await versionOf(newest.token) }
+        const next = record({ token: newer.token, instead: later })
+        expect((await commit({ records: [next] })).skipped).toBe(0)
+        expect(await findOne(newer.token)).toMatchObject(contentOf(next))
+        expect(await store.collection(NAME)).toMatchObject({ records: 1, tail: 1 })
+        expect(await collect(store.verify(NAME))).toEqual([])
+      })
+
+      it('is refused for a collection that was dropped and made again', async () => {
+        const { id } = (await store.collection(NAME)).info
+        const good = record()
+        await commit({ collection: id, records: [good] })
+        await expect(commit({ collection: hex16(), records: [record()] })).rejects.toMatchObject({
+          code: 'COLLECTION_NOT_FOUND',
+        })
+        expect(await store.collection(NAME)).toMatchObject({ records: 1 })
+      })
+
       it('skips a re-encryption of a record that was written or deleted meanwhile', async () => {
         const [written, deleted] = [record(), record()]
         await commit({ records: [written, deleted] })

@@ -55,6 +55,10 @@ export function createModel() {
             continue
           }
           rows.delete(toHex(one.instead.token))
+          if ((rows.get(toHex(one.token))?.version ?? 0) > one.instead.version) {
+            skipped += 1
+            continue
+          }
         }
         for (const other of one.replaces ?? []) rows.delete(toHex(other))
         const [stored] = await store.find(name, [one.token])
