@@ -156,6 +156,31 @@ describe('a lying scorer', () => {
   })
 })
 
+describe('what is not enforced', () => {
+  it('that a deleted vector stays away: its record and slot, both put back, are a hit', async () => {
+    const { holder, store, scorer } = one
+    const name = 'deleted'
+    await holder.createCollection(store, { name, dimensions: 32 })
+    await fill(one, name, rows.slice(0, 300))
+    const { block } = (await store.blocks(name))[0]!
+    const place = { block, slot: 3 }
+    const [old] = await store.records(name, [place])
+    await holder.delete(store, name, ['v3'])
+    const honest = await holder.search(scorer, name, rows[3]!, { k: 1 })
+    expect(honest[0]?.id).not.toBe('v3')
+    const lie: Scorer = {
+      ...lying({
+        blocks: (all) => all.map((b) => ({ ...b, live: b.live.with(0, b.live[0]! | (1 << 3)) })),
+      }),
+      records: async (_, places) => {
+        const kept = await scorer.records(name, places)
+        return places.map((p, at) => (p.block === block && p.slot === 3 ? old : kept[at]))
+      },
+    }
+    expect(await holder.search(lie, name, rows[3]!, { k: 1 })).toEqual([{ id: 'v3', score: 1 }])
+  })
+})
+
 describe('what is stored', () => {
   it('shares no 8-byte word when one vector is stored twice', async () => {
     const { holder, store } = one
