@@ -160,12 +160,7 @@ async function work(worker: Worker, task: Task, wakeups: Wakeups): Promise<void>
   const topic = `${CANCEL}${job}`
   worker.cancel = topic
   const over = new AbortController()
-  const cancelled = wakeups
-    .wait(topic, 0, LONGEST_MS, AbortSignal.any([over.signal, control.signal]))
-    .then(() => {
-      if (!over.signal.aborted) control.abort(stale)
-    })
-  const heartbeat = setInterval(() => {
+  const extend = () =>
     queue.extend(task, leaseMs).then(
       (held) => {
         if (!held) control.abort(stale)
@@ -173,7 +168,19 @@ async function work(worker: Worker, task: Task, wakeups: Wakeups): Promise<void>
       // The next one may get through; when none does the lease ends.
       () => {},
     )
-  }, leaseMs / 3)
+  const end = AbortSignal.any([over.signal, control.signal])
+  /** Woken by the end of the job, or by a new LISTEN that may have missed it: the queue knows. */
+  const watch = async () => {
+    for (let heard = 0; ;) {
+      await wakeups.wait(topic, heard, LONGEST_MS, end)
+      // A task that was given back is not extended.
+      if (end.aborted) return
+      heard = wakeups.heard(topic)
+      await extend()
+    }
+  }
+  const cancelled = watch()
+  const heartbeat = setInterval(() => void extend(), leaseMs / 3)
   tell('claimed')
   try {
     await scan(worker, task, control)

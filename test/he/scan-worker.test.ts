@@ -11,8 +11,8 @@ import { geometryOf } from '../../src/he/parameters.ts'
 import { connectPostgres, openPostgresStore } from '../../src/he/postgres.ts'
 import type { Database } from '../../src/he/postgres-database.ts'
 import { queueScorer } from '../../src/he/queue-scorer.ts'
-import { runScanWorker } from '../../src/he/scan-worker.ts'
-import { createScorer } from '../../src/he/scorer.ts'
+import { runScanWorker, workOnQueue } from '../../src/he/scan-worker.ts'
+import { type LocalScorer, createScorer } from '../../src/he/scorer.ts'
 import type { EmbeddingStore } from '../../src/he/store.ts'
 import type { BlockScores, EncryptedQuery, Scan, Scorer } from '../../src/he/types.ts'
 import { type PostgresServer, startPostgres } from './postgres-server.ts'
@@ -33,7 +33,7 @@ const queries = [query(1000), query(2000)]
 let server: PostgresServer
 let url: string
 let store: EmbeddingStore
-let local: Scorer
+let local: LocalScorer
 let scorer: Scorer
 let database: Database
 const colour = token()
@@ -152,6 +152,40 @@ describe('two workers', () => {
     expect(await scorer.collection(NAME)).toEqual(await local.collection(NAME))
     const places = expected.blocks.slice(0, 3).map((one) => ({ block: one.block, slot: 1 }))
     expect(await scorer.records(NAME, places)).toEqual(await local.records(NAME, places))
+  })
+
+  it('go on with their task when LISTEN comes late, or anew', async () => {
+    const events: string[] = []
+    const stop = new AbortController()
+    await using own = await connectPostgres(url)
+    const listening = Promise.withResolvers<undefined>()
+    const late = {
+      ...own,
+      listen: async (...args: Parameters<typeof own.listen>) => {
+        await listening.promise
+        return own.listen(...args)
+      },
+    }
+    const expected = await whole(await local.scan(NAME, { queries }))
+    const slow = {
+      async *scores(...args: Parameters<LocalScorer['scores']>) {
+        listening.resolve(undefined)
+        await sleep(300)
+        yield* local.scores(...args)
+      },
+    }
+    const working = workOnQueue({
+      database: late,
+      signal: stop.signal,
+      scorerFor: () => slow,
+      onEvent: ({ what }) => events.push(what),
+    })
+    const scan = await scorer.scan(NAME, { queries })
+    expect(await whole(scan)).toEqual(expected)
+    expect(events).not.toContain('stale')
+    expect(events.filter((what) => what === 'claimed')).toHaveLength(8)
+    stop.abort()
+    await working
   })
 
   it('share a scan that one of them leaves by kill -9', async () => {
