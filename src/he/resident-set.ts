@@ -142,6 +142,14 @@ export function residentSet(store: EmbeddingStore, maxBytes: number): ResidentSe
       }
       bytes -= fitting.length * collection.blockBytes
       const loaded = await load(collection, fitting, signal)
+      // Nobody would free what is kept for a collection that was made anew, or after the end.
+      if (collections.get(collection.name) !== collection) {
+        for (const resident of loaded.values()) resident.free()
+        throw new EmbeddingError('COLLECTION_CHANGED', 'the collection is another one by now', {
+          where: collection.name,
+          hint: 'scan again',
+        })
+      }
       for (const [block, resident] of loaded) {
         collection.kept.set(block, resident)
         bytes += resident.bytes
