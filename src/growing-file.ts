@@ -54,7 +54,7 @@ export const taken = (path: string): ConfigError =>
     where: path,
     expected: 'a name that is free',
     got: 'a file',
-    hint: 'choose another name, or say that the file may be replaced',
+    hint: 'choose another name, or say that the file may be replaced (--replace)',
   })
 
 /** Whether a whole part has got its name; takes away the second name that a kill may have left. */

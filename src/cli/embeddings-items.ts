@@ -135,7 +135,7 @@ export function addItemCommands(group: Command, dispatch: Dispatch): void {
     usage: 'export <collection>',
     summary: 'Write all vectors and metadata to a file, in clear',
     details:
-      'JSON Lines, or NPY with its ids and metadata in OUT.records.jsonl. import reads both. The file appears when it is whole, with mode 0600.',
+      'JSON Lines, or NPY: then ids and metadata of docs.npy are in docs.records.jsonl, and import takes the two as --in and --records. The file appears when it is whole, with mode 0600.',
     examples: [
       `embeddings export docs --out docs.jsonl --store ./vectors ${EXAMPLE_KEYS}`,
       `embeddings export docs --out docs.npy --store ./vectors ${EXAMPLE_KEYS}`,

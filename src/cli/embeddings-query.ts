@@ -70,8 +70,8 @@ export function parseQueries(text: string, where: string): (readonly number[])[]
   throw new FormatError('there is no query', { where, expected: 'a JSON list of numbers' })
 }
 
-/** Most of a stream of queries: some 4,000 of 1,536 dimensions. */
-const MAX_STREAM_BYTES = 128 * 1024 * 1024
+/** Most of all queries together: some 4,000 of 1,536 dimensions. */
+const MAX_BYTES = 128 * 1024 * 1024
 
 async function standardInput(where: string): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
@@ -79,10 +79,10 @@ async function standardInput(where: string): Promise<Uint8Array> {
   for await (const part of process.stdin as AsyncIterable<Uint8Array>) {
     parts.push(part)
     size += part.length
-    if (size <= MAX_STREAM_BYTES) continue
+    if (size <= MAX_BYTES) continue
     throw new FormatError('too many queries at once', {
       where,
-      expected: `at most ${MAX_STREAM_BYTES} bytes`,
+      expected: `at most ${MAX_BYTES} bytes`,
     })
   }
   return concat(...parts)
@@ -92,6 +92,6 @@ async function standardInput(where: string): Promise<Uint8Array> {
 export async function readQueries(file: string): Promise<(readonly number[])[]> {
   const stream = file === '-'
   const where = stream ? 'standard input' : file
-  const bytes = stream ? await standardInput(where) : await readBytes(file, 'a query')
+  const bytes = stream ? await standardInput(where) : await readBytes(file, 'a query', MAX_BYTES)
   return parseQueries(fromUtf8(bytes, where), where)
 }

@@ -40,7 +40,7 @@ function openTerminal(): number {
       where: TERMINAL,
       expected: 'a controlling terminal',
       got: 'none',
-      hint: 'run this in a terminal (ssh -t, script -c ...); use `ceremony rehearse` for unattended runs',
+      hint: 'run this in a terminal (ssh -t, script -c ...); for unattended runs, --login-fd gives PINs to the commands that have it, and ceremonies have `ceremony rehearse`',
     })
   }
 }

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** Entry of the `keyrite` command: argv in, exit code out. */
+import { errnoOf } from '../errno.ts'
+import { EXIT } from './exit-code.ts'
 import { emptyCoreFiles } from './harden.ts'
 import { runCli } from './program.ts'
 
@@ -9,7 +11,14 @@ emptyCoreFiles()
 process.noDeprecation = process.env['KEYRITE_DEBUG'] !== '1'
 
 // A reader that goes away (`| head`, a closed window) must not stop a ceremony half-way.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+process.stderr.on('error', () => undefined)
+// A result that could not be written, as on a full disk, must not look like one that was.
+process.stdout.on('error', (error) => {
+  const code = errnoOf(error) ?? 'unknown'
+  if (code === 'EPIPE') return
+  process.stderr.write(`error: standard output cannot be written, its end is missing (${code})\n`)
+  process.on('exit', () => (process.exitCode ||= EXIT.refused))
+})
 
 process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,

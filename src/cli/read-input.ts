@@ -17,7 +17,11 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 /** Bytes of a file; `what` says in the error what was expected. Throws ConfigError. */
-export async function readBytes(file: string, what: string): Promise<Uint8Array> {
+export async function readBytes(
+  file: string,
+  what: string,
+  maxBytes = MAX_TEXT_BYTES,
+): Promise<Uint8Array> {
   let bytes: Uint8Array
   try {
     bytes = new Uint8Array(await readFile(file))
@@ -31,10 +35,10 @@ export async function readBytes(file: string, what: string): Promise<Uint8Array>
       cause,
     })
   }
-  if (bytes.length > MAX_TEXT_BYTES) {
+  if (bytes.length > maxBytes) {
     throw new ConfigError(`${what} is too large`, {
       where: file,
-      expected: `at most ${MAX_TEXT_BYTES} bytes`,
+      expected: `at most ${maxBytes} bytes`,
       got: `${bytes.length} bytes`,
     })
   }

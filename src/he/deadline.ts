@@ -23,7 +23,7 @@ export function endedError(signal: AbortSignal): EmbeddingError {
   const late = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError'
   return late
     ? new EmbeddingError('DEADLINE_EXCEEDED', 'the time given to the call is over', {
-        hint: 'give more time with timeoutMs, or search fewer vectors',
+        hint: 'give more time (timeoutMs, on the command line --timeout-ms), or search fewer vectors',
       })
     : new EmbeddingError('ABORTED', 'stopped by the caller', { cause: signal.reason })
 }

@@ -82,7 +82,7 @@ export async function prepareDirectory(path: string, create: boolean): Promise<s
   if (!create) {
     throw new EmbeddingError('STORE_UNAVAILABLE', 'there is no embedding store', {
       where: directory,
-      hint: 'check the path, or open it with create to make one',
+      hint: 'check the path; keyrite embeddings create makes a store, and so does opening with `create`',
     })
   }
   await makePrivate(directory)

@@ -7,7 +7,7 @@ import { dirname } from 'node:path'
 
 import { utf8 } from '../bytes.ts'
 import { syncDirectory } from '../durable.ts'
-import { EmbeddingError } from '../errors.ts'
+import { ConfigError, EmbeddingError } from '../errors.ts'
 import { Growing, exists, partOf, remove, taken, writing } from '../growing-file.ts'
 import { takeLock } from '../lock.ts'
 import { npyPreamble } from './npy.ts'
@@ -18,7 +18,7 @@ export const EXPORT_FORMATS = ['jsonl', 'npy'] as const
 
 /** For {@link exportItems}. */
 export interface ExportOptions {
-  /** Default: by the end of the file's name, else `jsonl`. */
+  /** Default: by the end of the file's name. */
   readonly format?: (typeof EXPORT_FORMATS)[number] | undefined
   /** Coordinates of each vector; what an NPY file without items says. */
   readonly dimensions: number
@@ -37,6 +37,30 @@ export interface Exported {
 
 /** Bytes collected before they are written. */
 const WRITE_BYTES = 1024 * 1024
+
+const NAMES: readonly (readonly [RegExp, (typeof EXPORT_FORMATS)[number]])[] = [
+  [/\.(?:jsonl|ndjson)$/i, 'jsonl'],
+  [/\.npy$/i, 'npy'],
+]
+
+function formatOf(out: string): (typeof EXPORT_FORMATS)[number] {
+  const format = NAMES.find(([pattern]) => pattern.test(out))?.[1]
+  if (format !== undefined) return format
+  throw new ConfigError('the format of the output is not known', {
+    where: out,
+    expected: `${EXPORT_FORMATS.join(', ')}, or a name in .jsonl or .npy`,
+  })
+}
+
+async function requireDirectory(path: string): Promise<void> {
+  if (await exists(path)) return
+  throw new ConfigError('there is no such directory', {
+    where: path,
+    expected: 'a directory for the file',
+    got: 'nothing',
+    hint: 'make it, or choose another place',
+  })
+}
 
 /** Name of the file of ids and metadata beside an NPY file. */
 export const recordsOf = (path: string): string => `${path.replace(/\.npy$/i, '')}.records.jsonl`
@@ -121,14 +145,15 @@ async function pour(
 
 /**
  * Writes all items to `out`, and with `npy` their ids and metadata to {@link recordsOf}.
- * @throws ConfigError when a file is in the way; StorageError; EmbeddingError ABORTED.
+ * @throws ConfigError when a file is in the way, or no directory or format is known; StorageError; EmbeddingError ABORTED.
  */
 export async function exportItems(
   items: AsyncIterable<Item>,
   out: string,
   options: ExportOptions,
 ): Promise<Exported> {
-  const { format = /\.npy$/i.test(out) ? 'npy' : 'jsonl', replace = false } = options
+  const { format = formatOf(out), replace = false } = options
+  await requireDirectory(dirname(out))
   // The matrix last: where it is, its records are.
   const paths = format === 'npy' ? [recordsOf(out), out] : [out]
   const release = await takeLock(`${partOf(out)}.lock`)

@@ -1,8 +1,10 @@
 /**
- * The form of an ingest kit: canonical JSON (RFC 8785) of the public keys that an ingest needs.
+ * The form of an ingest kit: canonical JSON (RFC 8785) of the public keys that an ingest needs. Its SHA-256 in
+ * itself tells damage, which would make every vector useless in silence. It stops nobody who changes both.
  */
-import { fromBase64, fromUtf8, toBase64, utf8 } from '../bytes.ts'
+import { fromBase64, fromUtf8, sha256, toBase64, toHex, utf8 } from '../bytes.ts'
 import { canonicalJson, parseCanonicalJson } from '../canonical.ts'
+import type { Json } from '../types.ts'
 import { FormatError } from '../errors.ts'
 import { geometryOf } from './parameters.ts'
 import { publicKeyBytes } from './seal-public-key.ts'
@@ -27,25 +29,30 @@ export interface IngestKit {
 const FORMAT = 'keyrite-he-ingest-kit/1'
 /** Of a token key, and of an X25519 public key. */
 const KEY_BYTES = 32
-const KIT_FIELDS = ['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken']
+const KIT_FIELDS = [
+  ...['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken'],
+  'sha256',
+]
 const INFO_FIELDS = ['name', 'id', 'parameterSet', 'dimensions', 'metric', 'maxNorm', 'fields']
+
+/** Of the canonical JSON of all other fields. */
+const digestOf = (fields: Json): string => toHex(sha256(utf8(canonicalJson(fields))))
 
 /** Canonical JSON (RFC 8785) of a kit. */
 export function writeIngestKit(kit: IngestKit): Uint8Array {
   const { name, id, parameterSet, dimensions, metric, maxNorm, fields } = kit.info
   // Canonical JSON has integers only here; a norm is written as the text of the number.
   const norm = String(maxNorm)
-  return utf8(
-    canonicalJson({
-      format: FORMAT,
-      collection: { name, id, parameterSet, dimensions, metric, maxNorm: norm, fields },
-      epoch: kit.epoch,
-      seal: toBase64(kit.publicKey),
-      hpke: toBase64(kit.hpkePublicKey),
-      idToken: toBase64(kit.idToken),
-      filterToken: toBase64(kit.filterToken),
-    }),
-  )
+  const content = {
+    format: FORMAT,
+    collection: { name, id, parameterSet, dimensions, metric, maxNorm: norm, fields },
+    epoch: kit.epoch,
+    seal: toBase64(kit.publicKey),
+    hpke: toBase64(kit.hpkePublicKey),
+    idToken: toBase64(kit.idToken),
+    filterToken: toBase64(kit.filterToken),
+  }
+  return utf8(canonicalJson({ ...content, sha256: digestOf(content) }))
 }
 
 function refuse(where: string, expected: string): never {
@@ -99,7 +106,7 @@ export function parseIngestKit(bytes: Uint8Array): IngestKit {
   const { set } = geometryOf(info)
   const { epoch } = kit
   if (typeof epoch !== 'number' || epoch < 1) refuse('epoch', 'a positive integer')
-  return {
+  const parsed: IngestKit = {
     info,
     epoch,
     publicKey: key(kit['seal'], publicKeyBytes(set), 'seal'),
@@ -107,4 +114,14 @@ export function parseIngestKit(bytes: Uint8Array): IngestKit {
     idToken: key(kit['idToken'], KEY_BYTES, 'idToken'),
     filterToken: key(kit['filterToken'], KEY_BYTES, 'filterToken'),
   }
+  const { sha256: digest, ...content } = kit
+  if (digest !== digestOf(content as Json)) {
+    throw new FormatError('the ingest kit is damaged', {
+      where: 'ingest kit, sha256',
+      expected: 'the SHA-256 of its other fields',
+      got: 'another value',
+      hint: 'copy the file again, or ask the key holder for a new kit',
+    })
+  }
+  return parsed
 }

@@ -14,6 +14,9 @@ const PING_MS = 15_000
 const CERTIFICATES =
   'check the certificates: that of the server against ca, and key and cert of this client'
 
+/** How a connection ends whose other side gave no reason. */
+const ENDS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ERR_HTTP2_ERROR'])
+
 /** The connection is gone, so nobody knows of the request; it may be made again. */
 export class Lost extends Error {
   /** Trying again cannot help. */
@@ -24,7 +27,8 @@ export class Lost extends Error {
     const code = errnoOf(cause)
     super(code ?? 'connection lost', { cause })
     this.final = code !== undefined && /^ERR_(?:SSL|TLS)|CERT|VERIFY/.test(code)
-    this.hint = this.final ? CERTIFICATES : hint
+    // A code such as ECONNREFUSED says itself what is wrong; a connection that just ends does not.
+    this.hint = this.final ? CERTIFICATES : code === undefined || ENDS.has(code) ? hint : undefined
   }
 }
 

@@ -1,5 +1,14 @@
 /** Every command: `--help` with an example; bad input with what, where, expected, got, hint and the right exit code. */
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -51,6 +60,17 @@ describe('help', () => {
       if (command.commands.length === 0) expect(stdout).toContain('--json')
     },
   )
+
+  it('that cannot be written is not told as success', () => {
+    const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+    const full = openSync('/dev/full', 'w')
+    const { status, stderr } = spawnSync(process.execPath, [main, '--version'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    })
+    closeSync(full)
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(ENOSPC)')])
+  })
 
   it('no example and no option takes a secret', () => {
     for (const command of commands) {

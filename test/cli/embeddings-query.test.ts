@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 
 import { byteCount, decimal } from '../../src/cli/embeddings-options.ts'
 import { countLine } from '../../src/cli/embeddings-progress.ts'
-import { addFilter, parseQueries } from '../../src/cli/embeddings-query.ts'
+import { addFilter, parseQueries, readQueries } from '../../src/cli/embeddings-query.ts'
 import { storeLocation } from '../../src/cli/embeddings-store.ts'
 
 describe('a query', () => {
@@ -49,6 +49,17 @@ describe('a query', () => {
       expect.objectContaining({ code: 'FORMAT', where }),
     )
   })
+})
+
+it('queries in a file may be as many as on standard input', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'keyrite-queries-'))
+  try {
+    const file = join(dir, 'many.jsonl')
+    writeFileSync(file, `${JSON.stringify(new Array(1_000).fill(0.1234567))}\n`.repeat(500))
+    expect(await readQueries(file)).toHaveLength(500)
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
 })
 
 describe('a filter', () => {

@@ -99,6 +99,17 @@ describe('what is exported', () => {
 describe('nothing is half-done', () => {
   const one: Item = { id: 'a', vector: [1, 2, 3] }
 
+  it('a name without a known format, and a directory that is not there, are refused', async () => {
+    for (const out of [free('csv'), join(dir, 'none', 'a.jsonl')]) {
+      const run = exportItems(from([one]), out, { dimensions: 3 })
+      await expect(run).rejects.toMatchObject({ code: 'CONFIG' })
+      expect(existsSync(out)).toBe(false)
+    }
+    const named = free('csv')
+    await exportItems(from([one]), named, { dimensions: 3, format: 'jsonl' })
+    expect(existsSync(named)).toBe(true)
+  })
+
   it.each(['jsonl', 'npy'])('a file that is there stays as it is (%s)', async (extension) => {
     const out = put(dir, `mine.${extension}`, 'mine')
     const run = (replace: boolean) => exportItems(from([one]), out, { dimensions: 3, replace })

@@ -1,4 +1,6 @@
 /** Kits, and the keys of a session that only the key holder can open. */
+import { createHash } from 'node:crypto'
+
 import { describe, expect, it } from 'vitest'
 
 import {
@@ -66,8 +68,12 @@ describe('a kit', () => {
               .sort(([a], [b]) => (a < b ? -1 : 1))
               .map(([name, field]) => [name, sorted(field)]),
           )
-    const parsed = (one: unknown) =>
-      code(() => parseIngestKit(Buffer.from(JSON.stringify(sorted(one)))))
+    // With the right digest, so that each field is refused for itself.
+    const parsed = ({ sha256: _, ...one }: Record<string, unknown>) => {
+      const content = JSON.stringify(sorted(one))
+      const sha256 = createHash('sha256').update(content).digest('hex')
+      return code(() => parseIngestKit(Buffer.from(JSON.stringify(sorted({ ...one, sha256 })))))
+    }
     expect(await parsed(value)).toBe('none')
     const short = Buffer.alloc(31).toString('base64')
     for (const change of [
@@ -105,6 +111,16 @@ describe('a kit', () => {
       expect(await code(() => parseIngestKit(Buffer.from(text)))).toBe('FORMAT')
     }
     expect(await code(() => parseIngestKit(Uint8Array.of(0xff)))).toBe('FORMAT')
+  })
+
+  it('that was damaged is refused, wherever the damage is', () => {
+    const text = Buffer.from(bytes).toString()
+    for (const field of ['seal', 'hpke', 'idToken', 'filterToken', 'sha256']) {
+      const at = text.indexOf(`"${field}":"`) + field.length + 12
+      const other = text[at] === '0' ? '1' : '0'
+      const damaged = `${text.slice(0, at)}${other}${text.slice(at + 1)}`
+      expect(() => parseIngestKit(Buffer.from(damaged)), field).toThrow('damaged')
+    }
   })
 })
 

@@ -119,6 +119,15 @@ describe('a scorer behind TLS', () => {
     await expect(wrongHost).rejects.toMatchObject({ got: 'ERR_TLS_CERT_ALTNAME_INVALID' })
   })
 
+  it('that is not there is no matter of certificates', async () => {
+    const gone = await serve()
+    await gone[Symbol.asyncDispose]()
+    await expect(connect(gone.address, { ...client, ca: own.cert })).rejects.toMatchObject({
+      got: 'ECONNREFUSED',
+      hint: expect.not.stringContaining('certificates') as string,
+    })
+  })
+
   it('speaks TLS 1.3 only', async () => {
     await using listening = await serve()
     const { port } = new URL(listening.address)
