@@ -22,6 +22,8 @@ const MAGIC = utf8('KRSW')
 const VERSION = 1
 const PREAMBLE_BYTES = 8
 const FRAME_BYTES = 12
+/** Shorter pieces are joined as they come: each takes memory of its own, and their number is the sender's. */
+const PIECE_BYTES = 4096
 
 /** Kinds of messages. */
 const KINDS = {
@@ -91,6 +93,12 @@ export function byteSource(
     // No Buffer leaves here: its `slice` shares memory, and it is no plain array to a comparison.
     if (length > 0) parts.push(new Uint8Array(buffer, byteOffset, length))
     have += length
+    for (;;) {
+      const [before, last] = parts.slice(-2)
+      if (before === undefined || last === undefined) break
+      if (before.length > last.length || last.length >= PIECE_BYTES) break
+      parts.splice(-2, 2, concat(before, last))
+    }
     return true
   }
 

@@ -99,6 +99,19 @@ describe('a tail', () => {
   })
 })
 
+describe('a message', () => {
+  it('may come byte by byte', async () => {
+    const sent = new Uint8Array(300_000).map((_, at) => at * 7)
+    const pieces = Array.from(sent, (_, at) => sent.subarray(at, at + 1))
+    const source = byteSource(Readable.from(pieces)[Symbol.asyncIterator](), {
+      what: 'tail',
+      maxBytes: Infinity,
+    })
+    expect(Buffer.compare(await source.read(7), sent.subarray(0, 7))).toBe(0)
+    expect(Buffer.compare(await source.read(299_993), sent.subarray(7))).toBe(0)
+  })
+})
+
 describe('a record that opens', () => {
   /** Search in a collection with one record in its tail that a holder of a session key made. */
   async function found(id: string, vector: readonly number[], named = id) {
