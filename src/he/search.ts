@@ -71,7 +71,7 @@ type VersionedRecord = OpenedRecord & { readonly version: number }
 
 type FilterValues = ReadonlyMap<string, readonly MetadataValue[]>
 
-const TRIES = 4
+const TRIES = 8
 /** Records of a tail that are opened before other work gets its turn. */
 const OPENED_AT_ONCE = 256
 
