@@ -124,7 +124,7 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
         where,
         expected: `a seed for epoch ${epoch}`,
         got: `epochs ${epochs.join(', ')}`,
-        hint: 'open the key holder with the seeds of all epochs until the rotation is over',
+        hint: 'give the seeds of all its epochs until the rotation is over (on the command line, --seed once for each)',
       },
     )
   }

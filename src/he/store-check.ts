@@ -31,7 +31,7 @@ export const invalidChange = (message: string, detail: ErrorDetail = {}): Embedd
 export const collectionNotFound = (name: string): EmbeddingError =>
   new EmbeddingError('COLLECTION_NOT_FOUND', 'there is no such collection', {
     where: `collection ${JSON.stringify(name.slice(0, 80))}`,
-    hint: 'look at the names that collections() gives',
+    hint: 'keyrite embeddings state, and collections(), list the names',
   })
 
 /** The error of a name that is taken. */
