@@ -25,8 +25,10 @@ constexpr size_t kBlockStep = 2 * kTile;
 constexpr size_t kQueryStep = 3 * kTile;
 // Words of a tile of a result: r0, r1, r2.
 constexpr size_t kResultStep = 3 * kTile;
-// Words per chunk that a kernel may want to keep between queries: c0 + c1 of two blocks.
-constexpr size_t kRoom = 2 * kTile;
+// Words per chunk that a kernel may want to keep between queries: c0 + c1 of four blocks.
+constexpr size_t kRoom = 4 * kTile;
+// Most queries of one pass.
+constexpr size_t kQueriesAtOnce = 8;
 // Chunks of a segment: what the accumulators of every kernel have room for. Even.
 constexpr size_t kSegment = 4096;
 

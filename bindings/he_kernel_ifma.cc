@@ -125,8 +125,8 @@ KEYRITE_IFMA void AddPair(Sums& sums, const __m512i (&x1)[kBlocks], const __m512
 }
 
 // kBlocks by kQueries at once, as many as the registers hold. Apart from the reduction, whose constants
-// would push sums out of them. kKept: c0 + c1 are in the room, made once for all queries.
-template <size_t kBlocks, size_t kQueries, bool kKept>
+// would push sums out of them.
+template <size_t kBlocks, size_t kQueries>
 KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums* result) {
   const __m512i modulus = _mm512_set1_epi64(static_cast<long long>(pass.ring->modulus));
   const uint64_t* blocks[kBlocks];
@@ -159,14 +159,8 @@ KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums*
     AddPair<kBlocks, kQueries>(last, c1, d1, queries, offset + kTile);
 #pragma GCC unroll 4
     for (size_t b = 0; b < kBlocks; b++) {
-      if constexpr (kKept) {
-        const uint64_t* kept = pass.room + chunk * kRoom + b * kTile;
-        c0[b] = LoadLanes(kept);
-        d0[b] = LoadLanes(kept + kRoom);
-      } else {
-        c0[b] = AddResidues(c1[b], LoadLanes(blocks[b] + at), modulus);
-        d0[b] = AddResidues(d1[b], LoadLanes(blocks[b] + at + kBlockStep), modulus);
-      }
+      c0[b] = AddResidues(c1[b], LoadLanes(blocks[b] + at), modulus);
+      d0[b] = AddResidues(d1[b], LoadLanes(blocks[b] + at + kBlockStep), modulus);
     }
     AddPair<kBlocks, kQueries>(both, c0, d0, queries, offset + 2 * kTile);
   }
@@ -177,10 +171,10 @@ KEYRITE_IFMA_CALL void AddUp(const Pass& pass, size_t block, size_t query, Sums*
   }
 }
 
-template <size_t kBlocks, size_t kQueries, bool kKept = false>
+template <size_t kBlocks, size_t kQueries>
 KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, size_t query) {
   Sums sums[kBlocks * kQueries];
-  AddUp<kBlocks, kQueries, kKept>(pass, block, query, sums);
+  AddUp<kBlocks, kQueries>(pass, block, query, sums);
   for (size_t b = 0; b < kBlocks; b++) {
     for (size_t q = 0; q < kQueries; q++) {
       Store(by, sums[b * kQueries + q],
@@ -189,13 +183,91 @@ KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, si
   }
 }
 
-// Makes c0 + c1 of two blocks.
-KEYRITE_IFMA_CALL void KeepSums(const Pass& pass, const Reducer& by, size_t block) {
-  for (size_t chunk = 0; chunk < pass.chunks; chunk++) {
-    for (size_t b = 0; b < 2; b++) {
-      const uint64_t* words = pass.blocks[block + b] + kHead + chunk * kBlockStep;
-      _mm512_store_si512(pass.room + chunk * kRoom + b * kTile,
-                         AddResidues(LoadLanes(words), LoadLanes(words + kTile), by.modulus));
+// --- Several queries ---
+//
+// One sum of the three at a time, of four blocks and two queries: what it needs of the blocks stays in
+// the first cache while all queries go over it, and those come from the second once for four blocks.
+
+constexpr size_t kFour = 4;
+// Chunks after which sums wait in memory: four blocks of so many still fit the first cache.
+constexpr size_t kRun = 96;
+constexpr size_t kPolynomials = 3;
+
+// x: of the blocks, a chunk every x_step words; y: of the queries; sums are added to.
+template <size_t kQueries>
+KEYRITE_IFMA_CALL void AddThird(const uint64_t* const (&x)[kFour], size_t x_step,
+                                const uint64_t* const* y, size_t y_at, size_t chunks,
+                                Sum (*waiting)[kFour]) {
+  Sum sums[kFour][kQueries];
+  const uint64_t *blocks[kFour], *queries[kQueries];
+  for (size_t b = 0; b < kFour; b++) blocks[b] = x[b];
+  for (size_t q = 0; q < kQueries; q++) {
+    queries[q] = y[q];
+    for (size_t b = 0; b < kFour; b++) sums[b][q] = waiting[q][b];
+  }
+  for (size_t chunk = 0; chunk < chunks; chunk += 2) {
+    __m512i x1[kFour], x2[kFour];
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kFour; b++) {
+      x1[b] = LoadLanes(blocks[b] + chunk * x_step);
+      x2[b] = LoadLanes(blocks[b] + chunk * x_step + x_step);
+    }
+    AddPair<kFour, kQueries>(sums, x1, x2, queries, y_at + chunk * kQueryStep);
+  }
+  for (size_t q = 0; q < kQueries; q++) {
+    for (size_t b = 0; b < kFour; b++) waiting[q][b] = sums[b][q];
+  }
+}
+
+// Makes c0 + c1 of a run of four blocks.
+KEYRITE_IFMA_CALL void KeepSums(const uint64_t* const (&blocks)[kFour], size_t chunks,
+                                __m512i modulus, uint64_t* room) {
+  for (size_t chunk = 0; chunk < chunks; chunk++) {
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kFour; b++) {
+      const uint64_t* words = blocks[b] + chunk * kBlockStep;
+      _mm512_store_si512(room + chunk * kRoom + b * kTile,
+                         AddResidues(LoadLanes(words), LoadLanes(words + kTile), modulus));
+    }
+  }
+}
+
+KEYRITE_IFMA void MultiplyFour(const Pass& pass, const Reducer& by, size_t block) {
+  // In the order of the heads: of c0 q0, c1 q1 and (c0 + c1)(q0 + q1).
+  Sum sums[kPolynomials][kQueriesAtOnce][kFour];
+  for (size_t third = 0; third < kPolynomials; third++) {
+    for (size_t q = 0; q < pass.query_count; q++) {
+      for (size_t b = 0; b < kFour; b++) {
+        sums[third][q][b] =
+            Start(pass.blocks[block + b] + third * kTile, pass.queries[q] + third * kTile);
+      }
+    }
+  }
+  for (size_t first = 0; first < pass.chunks; first += kRun) {
+    const size_t chunks = pass.chunks - first < kRun ? pass.chunks - first : kRun;
+    const uint64_t* x[kPolynomials][kFour];
+    for (size_t b = 0; b < kFour; b++) {
+      x[0][b] = pass.blocks[block + b] + kHead + first * kBlockStep;
+      x[1][b] = x[0][b] + kTile;
+      x[2][b] = pass.room + b * kTile;
+    }
+    KeepSums(x[0], chunks, by.modulus, pass.room);
+    for (size_t third = 0; third < kPolynomials; third++) {
+      const size_t step = third == 2 ? kRoom : kBlockStep;
+      const size_t at = kHead + first * kQueryStep + third * kTile;
+      size_t q = 0;
+      for (; q + 2 <= pass.query_count; q += 2) {
+        AddThird<2>(x[third], step, pass.queries + q, at, chunks, sums[third] + q);
+      }
+      if (q < pass.query_count) {
+        AddThird<1>(x[third], step, pass.queries + q, at, chunks, sums[third] + q);
+      }
+    }
+  }
+  for (size_t b = 0; b < kFour; b++) {
+    for (size_t q = 0; q < pass.query_count; q++) {
+      Store(by, {sums[0][q][b], sums[2][q][b], sums[1][q][b]},
+            pass.results + ((block + b) * pass.query_count + q) * kResultStep);
     }
   }
 }
@@ -203,12 +275,6 @@ KEYRITE_IFMA_CALL void KeepSums(const Pass& pass, const Reducer& by, size_t bloc
 template <size_t kBlocks>
 KEYRITE_IFMA void MultiplyAll(const Pass& pass, const Reducer& by, size_t block) {
   size_t query = 0;
-  if (kBlocks == 2 && pass.query_count >= 4) {
-    KeepSums(pass, by, block);
-    for (; query + 2 <= pass.query_count; query += 2) {
-      Multiply<kBlocks, 2, true>(pass, by, block, query);
-    }
-  }
   for (; query + 2 <= pass.query_count; query += 2) Multiply<kBlocks, 2>(pass, by, block, query);
   if (query < pass.query_count) Multiply<kBlocks, 1>(pass, by, block, query);
 }
@@ -216,8 +282,12 @@ KEYRITE_IFMA void MultiplyAll(const Pass& pass, const Reducer& by, size_t block)
 __attribute__((target("avx512f,avx512ifma"))) void Run(const Pass& pass) {
   const Reducer by = MakeReducer(*pass.ring);
   size_t block = 0;
-  if (pass.query_count == 1) {
-    for (; block + 4 <= pass.block_count; block += 4) Multiply<4, 1>(pass, by, block, 0);
+  for (; block + kFour <= pass.block_count; block += kFour) {
+    if (pass.query_count == 1) {
+      Multiply<kFour, 1>(pass, by, block, 0);
+    } else {
+      MultiplyFour(pass, by, block);
+    }
   }
   for (; block + 2 <= pass.block_count; block += 2) MultiplyAll<2>(pass, by, block);
   if (block < pass.block_count) MultiplyAll<1>(pass, by, block);

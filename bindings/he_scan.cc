@@ -10,9 +10,8 @@
 namespace keyrite {
 namespace {
 
-// Blocks of one call of a kernel, and queries: their sums fit the stack.
+// Blocks of one call of a kernel: their sums fit the stack.
 constexpr size_t kBlocksAtOnce = 4;
-constexpr size_t kQueriesAtOnce = 8;
 // Tiles in a row, as long as those of the queries fit the second cache.
 constexpr size_t kMostTiles = 4;
 constexpr size_t kCachedWords = size_t{64} << 10;
