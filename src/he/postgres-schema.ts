@@ -184,7 +184,7 @@ export async function prepareSchema(db: Database, options: SchemaOptions): Promi
   if (!create || readOnly) {
     throw new EmbeddingError('STORE_UNAVAILABLE', 'there is no store in the database', {
       where: `schema ${s}`,
-      hint: 'create it: open with { create: true }',
+      hint: 'keyrite embeddings create makes one, and so does opening with `create`',
     })
   }
   await db.write(async (connection) => {
