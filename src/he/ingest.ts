@@ -39,7 +39,7 @@ export interface IngestHooks {
   readonly settle?: () => Promise<void>
   /** The sealer to write with now; without it the one that the ingest began with. */
   readonly current?: () => Promise<BlockSealer>
-  readonly close?: () => Promise<void>
+  readonly close?: () => void
 }
 
 /** @throws EmbeddingError CLOSED after it was disposed of. */
@@ -117,9 +117,10 @@ export function ingestWith(
       await hooks.settle?.()
       return { items: read, replaced }
     },
-    async [Symbol.asyncDispose]() {
+    [Symbol.asyncDispose]() {
       closed = true
-      await hooks.close?.()
+      hooks.close?.()
+      return Promise.resolve()
     },
   }
 }

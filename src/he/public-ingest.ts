@@ -74,7 +74,7 @@ export async function createIngest(kitBytes: Uint8Array, store: EmbeddingStore):
     },
   }
   return ingestWith(store, sealer, {
-    close: async () => {
+    close: () => {
       closed = true
       wipe(recordKey, macKey, kit.idToken, kit.filterToken)
       seal.dispose()

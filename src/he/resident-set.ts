@@ -136,9 +136,10 @@ export function residentSet(store: EmbeddingStore, maxBytes: number): ResidentSe
     for (let at = 0; at < missing.length; at += BATCH_BLOCKS) {
       const fitting: number[] = []
       const batch = missing.slice(at, at + BATCH_BLOCKS)
-      while (fitting.length < batch.length && roomFor(collection)) {
+      for (const block of batch) {
+        if (!roomFor(collection)) break
         bytes += collection.blockBytes
-        fitting.push(batch[fitting.length]!)
+        fitting.push(block)
       }
       bytes -= fitting.length * collection.blockBytes
       const loaded = await load(collection, fitting, signal)

@@ -128,6 +128,7 @@ const statements = (s: string) => ({
   status: `SELECT count(*) AS tasks, count(*) FILTER (WHERE done) AS done, min(error) AS error,
       count(*) FILTER (WHERE NOT done AND lease >= ${MAX_LEASES} AND lease_until < ${NOW}) AS given_up
     FROM ${s}.scan_tasks WHERE job = $1`,
+  lock_tasks: `SELECT 1 FROM ${s}.scan_tasks WHERE job = $1 ORDER BY partition FOR UPDATE`,
   remove: `DELETE FROM ${s}.scan_jobs WHERE job = $1`,
   sweep: `WITH gone AS (DELETE FROM ${s}.scan_jobs WHERE job IN (
       SELECT job FROM ${s}.scan_jobs WHERE expires < ${NOW} FOR UPDATE SKIP LOCKED) RETURNING 1),
@@ -255,6 +256,8 @@ export function scanQueue(db: Database): ScanQueue {
       }),
     remove: (job, tell) =>
       db.write(async (connection) => {
+        // In the order of a worker's write, task before job: neither waits for the other in a circle.
+        await run(connection, 'lock_tasks', job)
         await run(connection, 'remove', job)
         if (tell) await run(connection, 'notify', channel, `cancel ${job}`)
       }),

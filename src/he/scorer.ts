@@ -175,8 +175,8 @@ export function createScorer(options: ScorerOptions): LocalScorer {
         return [...batch.keys()].map((block, at) => ({
           block,
           epoch,
-          live: live.get(block)!,
-          results: all[at]!,
+          live: live.get(block) ?? new Uint8Array(),
+          results: all[at] ?? [],
         }))
       }
       for await (const done of resident.inBatches(opened.blocks, numbers, signal, use)) yield* done
@@ -214,12 +214,13 @@ export function createScorer(options: ScorerOptions): LocalScorer {
       const signal = callSignal(call)
       const opened = await open(name)
       const numbers = (await store.blocks(name, partition)).map(({ block }) => block)
-      for await (const _ of resident.inBatches(opened.blocks, numbers, signal, async () => {}))
-        void _
+      const all = resident.inBatches(opened.blocks, numbers, signal, () => Promise.resolve())
+      while ((await all.next()).done !== true) throwIfEnded(signal)
     },
-    async [Symbol.asyncDispose]() {
+    [Symbol.asyncDispose]() {
       closed = true
       resident.close()
+      return Promise.resolve()
     },
   }
 }

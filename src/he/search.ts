@@ -185,7 +185,7 @@ export async function searchCollection(
       const cipher = await keys.cipher(epoch)
       for (const [index, result] of results.entries()) {
         const scores = unpackScores(geometry, cipher.decryptResult(result))
-        queries[index]!.candidates.offer(block, scores, live)
+        queries[index]?.candidates.offer(block, scores, live)
       }
       blocks++
       decryptMs += lap()
@@ -249,9 +249,9 @@ export async function searchCollection(
       found.set(id, { score, metadata, version })
     }
     for (const { block, slot, score } of query.candidates.best()) {
-      const item = opened.get(`${block} ${slot}`)!
-      const expected = item.integers.reduce((sum, x, at) => sum + x * query.integers[at]!, 0)
-      if (expected !== score || !matches(item.metadata, wanted)) {
+      const item = opened.get(`${block} ${slot}`)
+      const expected = item?.integers.reduce((sum, x, i) => sum + x * (query.integers[i] ?? 0), 0)
+      if (item === undefined || expected !== score || !matches(item.metadata, wanted)) {
         throw new EmbeddingError(
           'SCORES_INVALID',
           'a score is not that of the record in its place',

@@ -17,6 +17,10 @@ beforeAll(async () => {
 })
 afterAll(() => one[Symbol.asyncDispose]())
 
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  for (const item of items) yield await Promise.resolve(item)
+}
+
 /** The scorer with some answers replaced. */
 function lying(lies: {
   blocks?: (blocks: BlockScores[]) => BlockScores[]
@@ -33,9 +37,7 @@ function lying(lies: {
       const told = lies.blocks?.(blocks) ?? blocks
       const scan = {
         ...honest,
-        blocks: (async function* () {
-          yield* told
-        })(),
+        blocks: each(told),
       }
       return lies.scan?.(scan) ?? scan
     },

@@ -10,7 +10,7 @@ export interface Page {
   readonly vector: Float32Array
 }
 
-/** 778 pages with their all-MiniLM-L6-v2 vectors (384 dimensions, unit length), of @sap-ux/fiori-docs-embeddings (Apache-2.0). */
+/** 778 pages with their all-MiniLM-L6-v2 vectors (384 dimensions, unit length), of `@sap-ux/fiori-docs-embeddings` (Apache-2.0). */
 export function documentationPages(): readonly Page[] {
   const manifest = createRequire(import.meta.url).resolve(
     '@sap-ux/fiori-docs-embeddings/package.json',

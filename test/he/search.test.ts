@@ -161,7 +161,7 @@ describe('a collection', () => {
     await using ingest = await holder.ingest(store, name)
     async function* items() {
       yield { id: 'a', vector: [1, 0] }
-      yield { id: 'b', vector: [0, 1] }
+      yield await Promise.resolve({ id: 'b', vector: [0, 1] })
       yield { id: 'a', vector: [-1, 0] }
     }
     expect(await ingest.insert(items())).toEqual({ items: 3, replaced: 1 })
@@ -226,7 +226,7 @@ describe('scores', () => {
 describe('wrong input', () => {
   it('is refused with what and where, and nothing is done', async () => {
     const { holder, store, scorer } = one
-    const code = (value: string) => expect.objectContaining({ code: value })
+    const code = (value: string): unknown => expect.objectContaining({ code: value })
     const create = (options: object) =>
       holder.createCollection(store, { name: 'wrong', dimensions: 4, ...options })
     await expect(create({ name: 'Not A Name' })).rejects.toEqual(code('COLLECTION_INVALID'))
