@@ -25,12 +25,12 @@ export function candidateList(size: number): CandidateList {
   let least = -Infinity
   const cut = () => {
     kept = kept.sort(byScore).slice(0, size)
-    if (kept.length === size) least = kept.at(-1)!.score
+    if (kept.length === size) least = kept.at(-1)?.score ?? least
   }
   return {
     offer(block, scores, live) {
       for (let slot = 0; slot < live.length * 8; slot++) {
-        if (((live[slot >> 3]! >> (slot & 7)) & 1) === 0) continue
+        if ((((live[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 0) continue
         const score = scores[slot]
         if (score === undefined || score < least) continue
         kept.push({ block, slot, score })

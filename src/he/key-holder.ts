@@ -12,7 +12,7 @@ import { requireSafe } from './failure.ts'
 import { type Ingest, ingestWith } from './ingest.ts'
 import { ingestKit } from './ingest-kit.ts'
 import { type CollectionKeys, type KeySeed, createKeyring } from './keyring.ts'
-import { DEFAULT_PARAMETER_SET, geometryOf } from './parameters.ts'
+import { DEFAULT_PARAMETER_SET, geometryOf, parseParameterSet } from './parameters.ts'
 import { type MaintenanceOptions, sealTail } from './rebuild.ts'
 import { type RotateReport, rotate } from './rotate.ts'
 import {
@@ -23,6 +23,7 @@ import {
   type SearchTimings,
   searchCollection,
 } from './search.ts'
+import { seal } from './seal.ts'
 import type { EmbeddingStore, StoreFault } from './store.ts'
 import type { CollectionInfo, Item, KeyEpoch, Metric, Scorer } from './types.ts'
 import { verifyCollection } from './verify-collection.ts'
@@ -160,6 +161,8 @@ function describe(options: CreateCollectionOptions): CollectionInfo {
 export async function createKeyHolder(options: {
   readonly seeds: readonly KeySeed[]
 }): Promise<KeyHolder> {
+  // Now, so that a machine that cannot run SEAL says so before there is work.
+  await seal(parseParameterSet(DEFAULT_PARAMETER_SET))
   const ring = createKeyring(options.seeds)
   /** By scorer and collection: two copies of a collection may count their changes alike. */
   let tails = new WeakMap<Scorer, Map<string, OpenTail>>()
@@ -296,9 +299,10 @@ export async function createKeyHolder(options: {
       const keys = await opened(store, name, false)
       for await (const record of store.all(name)) yield await keys.open(record)
     },
-    async [Symbol.asyncDispose]() {
+    [Symbol.asyncDispose]() {
       ring[Symbol.dispose]()
       tails = new WeakMap()
+      return Promise.resolve()
     },
   }
 }

@@ -291,7 +291,7 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
 
   return {
     epochs,
-    newest: epochs.at(-1)!,
+    newest: Math.max(...epochs),
     check: (info, epoch) => ({ epoch, check: collectionCheck(keysOf(epoch, info.name), info) }),
     collection,
     [Symbol.dispose]() {
