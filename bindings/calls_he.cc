@@ -267,21 +267,26 @@ class ScanJob final : public HeJob {
   const std::shared_ptr<CancelFlag>& cancelled() const { return cancelled_; }
 
  private:
-  // One buffer for a block's results. JavaScript sees it when they are written, not before.
+  // One buffer for all results, of pages that are used again. JavaScript sees it when they are written,
+  // not before.
   void MakeResults(Napi::Env env, const Bytes& header, size_t length) {
     const size_t queries = input_.queries.size();
+    const size_t stride = header.length + length;
+    const size_t total = input_.blocks.size() * queries * stride;
+    Pages* pages = TakePages(total / sizeof(uint64_t) + 1).release();
+    auto* const first = reinterpret_cast<uint8_t*>(pages->words());
+    const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(
+        env, first, total,
+        [](Napi::Env, void*, Pages* last) { KeepPages(std::unique_ptr<Pages>(last)); }, pages);
+    uint8_t* to = first;
     const Napi::Array all = Napi::Array::New(env, input_.blocks.size());
     for (uint32_t block = 0; block < input_.blocks.size(); block++) {
       const Napi::HandleScope scope(env);
-      const size_t stride = header.length + length;
-      Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, queries * stride);
-      auto* to = static_cast<uint8_t*>(buffer.Data());
       const Napi::Array results = Napi::Array::New(env, queries);
-      for (uint32_t query = 0; query < queries; query++) {
+      for (uint32_t query = 0; query < queries; query++, to += stride) {
         std::memcpy(to, header.data, header.length);
         input_.results.push_back(to + header.length);
-        results.Set(query, Napi::Uint8Array::New(env, stride, buffer, query * stride));
-        to += stride;
+        results.Set(query, Napi::Uint8Array::New(env, stride, buffer, to - first));
       }
       all.Set(block, results);
     }
