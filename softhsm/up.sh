@@ -7,7 +7,7 @@ set -euo pipefail
 PACKAGES=(
   softhsm2 opensc libnss3 libnss3-tools p11-kit p11-kit-modules
   openssl openssh-client golang-go golang-golang-x-mod-dev age poppler-utils
-  valgrind binutils postgresql
+  valgrind binutils postgresql python3-numpy
 )
 SOFTHSM_MODULE=/usr/lib/softhsm/libsofthsm2.so
 
