@@ -1,6 +1,7 @@
 /** Values of options that the embeddings commands share. */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 
+import { wholeNumber } from './command.ts'
 import { embeddingKeyOptions } from './embedding-keys.ts'
 import { storeOptions } from './embeddings-store.ts'
 
@@ -35,3 +36,16 @@ export function byteCount(text: string): number {
 /** Options of a command that works on a collection with its keys. */
 export const holderOptions = (command: Command): Command =>
   embeddingKeyOptions(storeOptions(command))
+
+/** Options of a command that scans. */
+export const scanOptions = (command: Command): Command =>
+  command
+    .option('--threads <number>', 'of a scan; default: one for each core', wholeNumber(1))
+    .addOption(
+      new Option('--kernel <name>', 'default: the fastest this CPU runs').choices([
+        'avx512-ifma',
+        'avx2',
+        'portable',
+      ]),
+    )
+    .option('--max-memory <bytes>', 'of blocks kept in memory; default: half of it', byteCount)

@@ -1,10 +1,10 @@
 /** `keyrite embeddings serve`: the scorer as a process. It takes no key and loads no code that could use one. */
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 
 import { EmbeddingError } from '../errors.ts'
 import type { KernelPath, RequestEvent, ScorerServerOptions } from '../he/scorer-side.ts'
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
-import { append, byteCount } from './embeddings-options.ts'
+import { append, scanOptions } from './embeddings-options.ts'
 import { secondsSince } from './embeddings-progress.ts'
 import { type StoreOptions, openCliStore, storeOptions } from './embeddings-store.ts'
 import { toKeyriteError } from './error-text.ts'
@@ -183,27 +183,24 @@ export function addServeCommand(group: Command, dispatch: Dispatch): void {
       'embeddings serve --store ./vectors --listen unix:/run/keyrite/scorer.sock --operations http://127.0.0.1:9464 --warm docs',
     ],
     options: (command) =>
-      storeOptions(command)
-        .requiredOption('--listen <address>', 'unix:PATH or https://HOST:PORT', address('https:'))
-        .option('--tls-cert <file>', 'certificate of this scorer')
-        .option('--tls-key <file>', 'its private key')
-        .option('--client-ca <file>', 'authority of the clients\u2019 certificates')
-        .option('--client-crl <file>', 'certificates of clients that are revoked')
-        .option('--allow <client>', 'only this client: DNS name, URI or sha256:...; repeat', append)
-        .option(
-          '--operations <address>',
-          'health and metrics: unix:PATH or http://127.0.0.1:PORT',
-          address('http:'),
-        )
-        .option('--threads <number>', 'of a scan; default: one for each core', wholeNumber(1))
-        .addOption(
-          new Option('--kernel <name>', 'default: the fastest this CPU runs').choices([
-            'avx512-ifma',
-            'avx2',
-            'portable',
-          ]),
-        )
-        .option('--max-memory <bytes>', 'of blocks kept in memory; default: half of it', byteCount)
+      scanOptions(
+        storeOptions(command)
+          .requiredOption('--listen <address>', 'unix:PATH or https://HOST:PORT', address('https:'))
+          .option('--tls-cert <file>', 'certificate of this scorer')
+          .option('--tls-key <file>', 'its private key')
+          .option('--client-ca <file>', 'authority of the clients\u2019 certificates')
+          .option('--client-crl <file>', 'certificates of clients that are revoked')
+          .option(
+            '--allow <client>',
+            'only this client: DNS name, URI or sha256:...; repeat',
+            append,
+          )
+          .option(
+            '--operations <address>',
+            'health and metrics: unix:PATH or http://127.0.0.1:PORT',
+            address('http:'),
+          ),
+      )
         .option('--max-scans <number>', 'at the same time; default 2', wholeNumber(1))
         .option('--max-queries <number>', 'in one scan; default 32', wholeNumber(1))
         .option('--max-timeout-ms <number>', 'of one request; default 120000', wholeNumber(1))

@@ -1,10 +1,10 @@
 /** `keyrite embeddings work`: one of any number of scorers that share the scans of a database. It holds no key. */
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 
 import { ConfigError } from '../errors.ts'
 import type { KernelPath, WorkerEvent } from '../he/scorer-side.ts'
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
-import { byteCount } from './embeddings-options.ts'
+import { scanOptions } from './embeddings-options.ts'
 import { isDatabase, type StoreOptions, storeLocation, storeOptions } from './embeddings-store.ts'
 import { grouped } from './fpe-progress.ts'
 import { createInterrupts } from './interrupts.ts'
@@ -73,16 +73,7 @@ export function addWorkCommand(group: Command, dispatch: Dispatch): void {
       'embeddings work --store-url-file worker-url --max-memory 64G --threads 16',
     ],
     options: (command) =>
-      storeOptions(command)
-        .option('--threads <number>', 'of a scan; default: one for each core', wholeNumber(1))
-        .addOption(
-          new Option('--kernel <name>', 'default: the fastest this CPU runs').choices([
-            'avx512-ifma',
-            'avx2',
-            'portable',
-          ]),
-        )
-        .option('--max-memory <bytes>', 'of blocks kept in memory; default: half of it', byteCount)
+      scanOptions(storeOptions(command))
         .option(
           '--lease-ms <number>',
           'a task without a sign of life for so long goes to another worker; default 10000',

@@ -8,6 +8,8 @@ import { toHex } from '../bytes.ts'
 import type { PreparedItem } from './item.ts'
 import { packBlock } from './packing.ts'
 import type { Geometry } from './parameters.ts'
+import { sealRecord } from './record.ts'
+import { filterToken, idToken } from './tokens.ts'
 import type { BlockContent, CollectionInfo, IngestSession, RecordContent } from './types.ts'
 
 /** One maker of blocks and records of a collection, under one epoch. */
@@ -23,6 +25,33 @@ export interface BlockSealer {
   record(item: PreparedItem): RecordContent
   /** Tokens that the id has under all epochs this sealer knows, its own included. */
   tokens(id: string): readonly Uint8Array[]
+}
+
+/** Keys a record is made with, 32 bytes each; {@link DerivedKeys} and an ingest kit's session have them. */
+export interface RecordKeys {
+  readonly record: Uint8Array
+  readonly idToken: Uint8Array
+  readonly filterToken: Uint8Array
+}
+
+/** An item as a store keeps it: sealed, under the keyed hashes of its id and of its filter fields. */
+export function sealItem(
+  keys: RecordKeys,
+  info: CollectionInfo,
+  { epoch, session }: Pick<RecordContent, 'epoch' | 'session'>,
+  item: PreparedItem,
+): RecordContent {
+  const token = idToken(keys.idToken, info.id, item.id)
+  const filters = Object.fromEntries(
+    info.fields.flatMap((field) => {
+      const value = Object.hasOwn(item.metadata, field) ? item.metadata[field] : undefined
+      return value === undefined
+        ? []
+        : [[field, filterToken(keys.filterToken, info.id, field, value)]]
+    }),
+  )
+  const context = { collectionId: info.id, epoch, session, token }
+  return { token, epoch, session, sealed: sealRecord(keys.record, context, item), filters }
 }
 
 /** Encrypts up to N/b vectors into one block; row i is slot i. */

@@ -8,13 +8,12 @@ import { canonicalJson } from '../canonical.ts'
 import { equal, fromHex, toHex, utf8, wipe } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 import { blockMac, checkBlockMac } from './block-mac.ts'
-import type { BlockSealer } from './block-sealer.ts'
+import { type BlockSealer, sealItem } from './block-sealer.ts'
 import { type SessionKeys, openSession } from './ingest-kit.ts'
-import type { PreparedItem } from './item.ts'
 import { type DerivedKeys, deriveKeys } from './keys.ts'
 import { type Geometry, geometryOf } from './parameters.ts'
 import { quantiseVector } from './quantise.ts'
-import { type OpenedRecord, openRecord, sealRecord } from './record.ts'
+import { type OpenedRecord, openRecord } from './record.ts'
 import { type SealCipher, createSealCipher } from './seal-cipher.ts'
 import { filterToken, idToken } from './tokens.ts'
 import type {
@@ -227,21 +226,6 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
       })
     }
 
-    function record(epoch: number, item: PreparedItem): RecordContent {
-      const keys = keysOf(epoch, info.name)
-      const token = idToken(keys.idToken, info.id, item.id)
-      const filters = Object.fromEntries(
-        info.fields.flatMap((field) => {
-          const value = Object.hasOwn(item.metadata, field) ? item.metadata[field] : undefined
-          return value === undefined
-            ? []
-            : [[field, filterToken(keys.filterToken, info.id, field, value)]]
-        }),
-      )
-      const head = { token, epoch, session: '' }
-      return { ...head, sealed: sealRecord(keys.record, context(head), item), filters }
-    }
-
     return {
       info,
       geometry,
@@ -282,7 +266,7 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
               macContext({ uid, epoch, session: '' }),
               bytes,
             ),
-          record: (item) => record(epoch, item),
+          record: (item) => sealItem(keysOf(epoch, info.name), info, { epoch, session: '' }, item),
           tokens,
         }
       },

@@ -1,13 +1,12 @@
 /** Ingest with public keys only: what it has encrypted it cannot decrypt. */
 import { blockMac } from './block-mac.ts'
-import type { BlockSealer } from './block-sealer.ts'
+import { type BlockSealer, sealItem } from './block-sealer.ts'
 import { type Ingest, ingestWith } from './ingest.ts'
 import { newSession, parseIngestKit } from './ingest-kit.ts'
 import { geometryOf } from './parameters.ts'
-import { sealRecord } from './record.ts'
 import { createSealPublic } from './seal-public.ts'
 import type { EmbeddingStore } from './store.ts'
-import { filterToken, idToken } from './tokens.ts'
+import { idToken } from './tokens.ts'
 import { wipe } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 
@@ -54,23 +53,8 @@ export async function createIngest(kitBytes: Uint8Array, store: EmbeddingStore):
     },
     record(item) {
       open()
-      const token = idToken(kit.idToken, info.id, item.id)
-      const context = { collectionId: info.id, epoch, session: session.id, token }
-      const filters = Object.fromEntries(
-        info.fields.flatMap((field) => {
-          const value = Object.hasOwn(item.metadata, field) ? item.metadata[field] : undefined
-          return value === undefined
-            ? []
-            : [[field, filterToken(kit.filterToken, info.id, field, value)]]
-        }),
-      )
-      return {
-        token,
-        epoch,
-        session: session.id,
-        sealed: sealRecord(recordKey, context, item),
-        filters,
-      }
+      const keys = { record: recordKey, idToken: kit.idToken, filterToken: kit.filterToken }
+      return sealItem(keys, info, { epoch, session: session.id }, item)
     },
   }
   return ingestWith(store, sealer, {
