@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { fromUtf8, wipe } from '../bytes.ts'
 import { ConfigError } from '../errors.ts'
 import type { OpenedSeed, SeedFile, SeedTokens } from '../lifecycle/index.ts'
+import { usingFile } from './embeddings-file.ts'
 import { lifecycleLibrary, pkcs11Library } from './libraries.ts'
 import type { Io } from './output.ts'
 import { readBytes } from './read-input.ts'
@@ -28,6 +29,8 @@ export interface EmbeddingKeyOptions extends LoginOptions {
 export interface EmbeddingKeys extends AsyncDisposable {
   /** In ascending order of epochs, each once. */
   readonly seeds: readonly OpenedSeed[]
+  /** Which file each came from, for errors: `seed-1.json (epoch 1), ...`. */
+  readonly from: string
 }
 
 const append = (file: string, files: readonly string[] = []): string[] => [...files, file]
@@ -102,7 +105,8 @@ export async function openEmbeddingKeys(
     await using tokens = await openTokens(options, side, io)
     for (const named of files) {
       const { file, text } = named
-      seeds.push(await openSeed(text, file, await tokensOf(named, options, tokens)))
+      const those = await tokensOf(named, options, tokens)
+      seeds.push(await usingFile(file, () => openSeed(text, file, those)))
     }
   } catch (error) {
     wipeAll()
@@ -110,6 +114,7 @@ export async function openEmbeddingKeys(
   }
   return {
     seeds,
+    from: files.map(({ file, says }) => `${file} (epoch ${says.epoch})`).join(', '),
     [Symbol.asyncDispose]() {
       wipeAll()
       return Promise.resolve()

@@ -152,7 +152,7 @@ export function addCollectionCommands(group: Command, dispatch: Dispatch): void 
         .option('--max-norm <number>', 'largest length of a vector; not for cosine', decimal)
         .option(
           '--parameters <name>',
-          'default: bgv-n2048-q51-t16-b8; for ingest with public keys: bgv-n2048-q51-t14-b8',
+          'default: bgv-n2048-q51-t16-b8; for ingest with public keys: bgv-n2048-q51-t14-b8, or -b16 above 1200 dimensions',
         )
         .option('--filter-field <name>', 'metadata field to filter on; repeat', append),
     run: create,

@@ -1,13 +1,18 @@
 /** A key holder for one command: seeds from the HSM, opened, used, wiped. */
 import { wipe } from '../bytes.ts'
+import { EmbeddingError, type EmbeddingErrorCode } from '../errors.ts'
 import type { EmbeddingStore, KeyHolder } from '../he/index.ts'
 import type { Invocation } from './command.ts'
 import { type EmbeddingKeyOptions, openEmbeddingKeys } from './embedding-keys.ts'
+import { ofFile } from './embeddings-file.ts'
 import { type StoreOptions, openCliStore } from './embeddings-store.ts'
 import { embeddingLibrary } from './libraries.ts'
 
 /** Options of a command that needs keys and a store. */
 export interface HolderOptions extends StoreOptions, EmbeddingKeyOptions {}
+
+/** What a wrong or missing seed file leads to. */
+const SEED_FAULTS: ReadonlySet<EmbeddingErrorCode> = new Set(['KEY_MISMATCH', 'EPOCH_UNKNOWN'])
 
 /** Runs `use` with the key holder of the seeds that the options name. */
 export async function withKeyHolder<T>(
@@ -19,7 +24,12 @@ export async function withKeyHolder<T>(
   await using holder = await createKeyHolder({ seeds: keys.seeds })
   // The key holder has its own copies.
   for (const { seed } of keys.seeds) wipe(seed)
-  return await use(holder)
+  try {
+    return await use(holder)
+  } catch (error) {
+    const aboutSeeds = error instanceof EmbeddingError && SEED_FAULTS.has(error.code)
+    throw aboutSeeds ? ofFile(error, keys.from) : error
+  }
 }
 
 /**

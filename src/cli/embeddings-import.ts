@@ -16,6 +16,7 @@ import type {
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
 import { type EmbeddingKeyOptions, embeddingKeyOptions } from './embedding-keys.ts'
 import { type Checkpoint, noCheckpoint, openCheckpoint } from './embeddings-checkpoint.ts'
+import { usingFile } from './embeddings-file.ts'
 import { type HolderOptions, withCollection, withKeyHolder } from './embeddings-holder.ts'
 import { EXAMPLE_KEYS, append, holderOptions } from './embeddings-options.ts'
 import { countPrinter, secondsSince, stopRequests, stoppedAfter } from './embeddings-progress.ts'
@@ -181,15 +182,16 @@ async function withIngest<T>(
   if (kit !== undefined) {
     const { createIngest, parseIngestKit } = await ingestLibrary()
     const bytes = await readBytes(kit, 'an ingest kit')
-    const { info } = parseIngestKit(bytes)
-    if (info.name !== name) {
-      throw new EmbeddingError('KEY_MISMATCH', 'the kit is of another collection', {
-        where: kit,
-        expected: name,
-        got: info.name,
-      })
-    }
-    await using ingest = await createIngest(bytes, store)
+    await using ingest = await usingFile(kit, () => {
+      const { info } = parseIngestKit(bytes)
+      if (info.name !== name) {
+        throw new EmbeddingError('KEY_MISMATCH', 'the kit is of another collection', {
+          expected: name,
+          got: info.name,
+        })
+      }
+      return createIngest(bytes, store)
+    })
     return await use(ingest)
   }
   const keys = { ...invocation, options: { ...options, seed: seed ?? [] } }
@@ -312,7 +314,7 @@ export function addImportCommands(group: Command, dispatch: Dispatch): void {
     usage: 'kit <collection>',
     summary: 'Write the public keys for an ingest that must not decrypt',
     details:
-      'Whoever has the kit can add and replace vectors, and read none. Compare its SHA-256 where it is used: vectors are encrypted to whoever\u2019s keys are in it. The collection needs parameters with room for the noise of public keys: create it with --parameters bgv-n2048-q51-t14-b8.',
+      'Whoever has the kit can add and replace vectors, and read none. Compare its SHA-256 where it is used: vectors are encrypted to whoever\u2019s keys are in it. The collection needs parameters with room for the noise of public keys: create it with --parameters bgv-n2048-q51-t14-b8, or bgv-n2048-q51-t14-b16 above 1200 dimensions; they cannot be changed later.',
     examples: [`embeddings kit docs --out docs.kit --store ./vectors ${EXAMPLE_KEYS}`],
     options: (command) => holderOptions(command).requiredOption('-o, --out <file>', 'the kit'),
     run: writeKit,

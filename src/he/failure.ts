@@ -18,7 +18,7 @@
  * - The message of the query adds at most t sqrt(A) |w| (Cauchy-Schwarz).
  */
 import { EmbeddingError } from '../errors.ts'
-import { type Geometry, geometryOf, parseParameterSet } from './parameters.ts'
+import { type Geometry, PUBLIC_KEY_PARAMETER_SET, geometryOf } from './parameters.ts'
 
 /** Who fills a collection: the key holder, or an ingest that has the public key only. */
 export type IngestMode = 'symmetric' | 'public-key'
@@ -84,22 +84,41 @@ export function failureProbabilityLog2(g: Geometry, mode: IngestMode): number {
   return best
 }
 
-/** The safe set that keeps most precision for the fewest bytes of a query, if there is one. */
+/** Whether a set makes a safe collection of this shape; undefined when its scores have no room at all. */
+function safeWith(g: Geometry, mode: IngestMode, parameterSet: string): boolean | undefined {
+  try {
+    return failureProbabilityLog2(geometryOf({ ...g, parameterSet }), mode) < SAFE_LOG2
+  } catch (error) {
+    if (error instanceof EmbeddingError) return undefined
+    throw error
+  }
+}
+
+/**
+ * A set to take instead, if there is one: the usual one for public keys where it is safe, else the safe set
+ * that keeps most precision for the fewest bytes of a query.
+ */
 function saferSet(g: Geometry, mode: IngestMode): string | undefined {
+  if (mode === 'public-key' && safeWith(g, mode, PUBLIC_KEY_PARAMETER_SET) === true) {
+    return PUBLIC_KEY_PARAMETER_SET
+  }
   for (let plainBits = g.set.plainBits; plainBits >= 12; plainBits--) {
     for (let chunk = g.set.chunk; chunk <= 64; chunk *= 2) {
-      const { name } = parseParameterSet(`bgv-n2048-q51-t${plainBits}-b${chunk}`)
-      try {
-        const other = geometryOf({ ...g, parameterSet: name })
-        if (failureProbabilityLog2(other, mode) < SAFE_LOG2) return name
-      } catch (error) {
-        // No room for that many coordinates: nor with an even smaller t.
-        if (error instanceof EmbeddingError) return undefined
-        throw error
-      }
+      const name = `bgv-n2048-q51-t${plainBits}-b${chunk}`
+      const safe = safeWith(g, mode, name)
+      if (safe === true) return name
+      // No room for that many coordinates: nor with an even smaller t.
+      if (safe === undefined) return undefined
     }
   }
   return undefined
+}
+
+/** A collection is checked for public keys when it has long been there. */
+const advice: Readonly<Record<IngestMode, (set: string) => string>> = {
+  symmetric: (set) => `take ${set}`,
+  'public-key': (set) =>
+    `the parameters of a collection never change: make a new one with ${set} (create --parameters) and import into it`,
 }
 
 /**
@@ -114,6 +133,6 @@ export function requireSafe(g: Geometry, mode: IngestMode): void {
     where: `${g.set.name}, ${g.dimensions} dimensions, ${mode} ingest`,
     expected: `a failure probability below 2^${SAFE_LOG2}`,
     got: `at most 2^${Math.ceil(log2)}`,
-    hint: other === undefined ? 'reduce the dimensions of the vectors' : `take ${other}`,
+    hint: other === undefined ? 'reduce the dimensions of the vectors' : advice[mode](other),
   })
 }

@@ -234,7 +234,7 @@ describe('fails closed', () => {
     expect(await refused(args, pins(tokens.vault))).toMatchObject({
       name: 'TokenError',
       code: 'KEY_CHANGED',
-      where: 'embeddings-epoch-4: mac',
+      where: 'changed.json: embeddings-epoch-4: mac',
     })
   })
 })

@@ -156,8 +156,32 @@ describe('a kit', () => {
       ['import', 'formats', '--in', 'p.jsonl', '--kit', 'public.kit', ...STORE],
       { login: false },
     )
-    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining('KEY_MISMATCH')])
+    expect([other.code, other.stderr]).toEqual([
+      3,
+      expect.stringMatching(/KEY_MISMATCH[\s\S]*where: +public\.kit/),
+    ])
     expect(await records('formats')).toBe(2)
+  })
+
+  it('that is damaged is named', async () => {
+    site.put('broken.kit', '{"format":"keyrite-he-ingest-kit/1"}')
+    const args = ['import', 'public', '--in', 'p.jsonl', '--kit', 'broken.kit', ...STORE]
+    const ran = await site.run(args, { login: false })
+    expect([ran.code, ran.stderr]).toEqual([3, expect.stringMatching(/where: +broken\.kit: /)])
+  })
+
+  it('of a collection that has no room for it says what to make instead, as --help does', async () => {
+    await create('private', 3)
+    const args = ['kit', 'private', '--out', 'private.kit', ...STORE, ...SEED]
+    const ran = await site.run(args)
+    const said = ran.stderr.replace(/\s+/g, ' ')
+    expect([ran.code, said]).toEqual([
+      3,
+      expect.stringMatching(/PARAMETERS_UNSAFE.*make a new one with bgv-n2048-q51-t14-b8 /),
+    ])
+    const help = await site.spawn(['kit', '--help'], { login: false })
+    expect(help.stdout.replace(/\s+/g, ' ')).toContain('--parameters bgv-n2048-q51-t14-b8,')
+    expect(existsSync(site.at('private.kit'))).toBe(false)
   })
 })
 

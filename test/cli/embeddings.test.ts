@@ -224,6 +224,14 @@ describe('a refusal', () => {
     expect(readdirSync(site.dir)).not.toContain('kit')
   })
 
+  it('of a seed names its file, and those of all that were given', async () => {
+    const args = ['get', 'small', 'a', ...STORE, '--seed', 'other-1.json', '--seed', 'seed-2.json']
+    const { stderr } = await site.run(args)
+    expect(stderr.replace(/\s+/g, ' ')).toContain(
+      'where: other-1.json (epoch 1), seed-2.json (epoch 2): small, epoch 1',
+    )
+  })
+
   it('of damage names the place, and search refuses to rank it', async () => {
     site.put(
       'three.jsonl',

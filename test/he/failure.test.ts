@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { type IngestMode, failureProbabilityLog2, requireSafe } from '../../src/he/failure.ts'
-import { type Geometry, geometryOf } from '../../src/he/parameters.ts'
+import { type Geometry, PUBLIC_KEY_PARAMETER_SET, geometryOf } from '../../src/he/parameters.ts'
 import { packBlock, packQuery } from '../../src/he/packing.ts'
 import { inSeal, seal } from '../../src/he/seal.ts'
 import { writePlaintext } from '../../src/he/seal-layout.ts'
@@ -105,11 +105,16 @@ describe('the failure probability', () => {
     ] as const) {
       const { code, hint } = refusal(g, mode)
       expect(code).toBe('PARAMETERS_UNSAFE')
-      const parameterSet = /^take (\S+)$/.exec(hint)![1]!
+      const parameterSet = /bgv-[a-z0-9-]+/.exec(hint)![0]
+      expect(hint).toMatch(
+        mode === 'symmetric' ? /^take \S+$/ : /make a new one .* import into it$/,
+      )
       const other = geometryOf({ parameterSet, metric: g.metric, dimensions: g.dimensions })
       expect(refusal(other, mode).code).toBe('none')
       expect(other.set.chunk).toBeGreaterThanOrEqual(g.set.chunk)
     }
+    // With few dimensions larger moduli are safe as well; one set is recommended everywhere.
+    expect(refusal(shape(3, 16, 8), 'public-key').hint).toContain(PUBLIC_KEY_PARAMETER_SET)
     expect(refusal(shape(768, 16, 8), 'symmetric').code).toBe('none')
     expect(refusal(shape(768, 14, 8), 'public-key').code).toBe('none')
   })
