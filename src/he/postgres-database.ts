@@ -52,6 +52,8 @@ export interface Database extends AsyncDisposable {
   read<T>(action: (connection: Connection) => Promise<T>): Promise<T>
   /** Commits when the action is done; `committing` is called just before. */
   write<T>(action: (connection: Connection) => Promise<T>, committing?: () => void): Promise<T>
+  /** As `write`, for what may be lost in a crash of the server: it is not flushed to disk. */
+  brief<T>(action: (connection: Connection) => Promise<T>): Promise<T>
   /** As `read`, and one state of the database, however many statements look at it. */
   snapshot<T>(action: (connection: Connection) => Promise<T>): Promise<T>
   /** A connection stays open for it. Channel names are ours, never a caller's. */
@@ -77,13 +79,16 @@ const CHANNEL = /^[a-z_][a-z0-9_]{0,62}$/
  * And rows that are named are found by their keys, also in a young table without statistics, of which
  * the planner would rather read all.
  */
-const BEGIN_WRITE = `BEGIN;
+const BEGIN_WRITE = `BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_mergejoin = off;
 SET LOCAL idle_in_transaction_session_timeout = '60s';
 SET LOCAL lock_timeout = '90s';
 SELECT set_config('synchronous_commit', 'on', true)
 WHERE current_setting('synchronous_commit') = 'off'`
+const BEGIN_BRIEF = `BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL synchronous_commit = off;
+SET LOCAL idle_in_transaction_session_timeout = '60s'`
 const BEGIN_SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
 
 function parseInt8(value: string): number {
@@ -253,6 +258,7 @@ export function createDatabase(
     use,
     read: (action) => again(() => use(action)),
     write: (action, committing) => transaction(BEGIN_WRITE, action, committing),
+    brief: (action) => transaction(BEGIN_BRIEF, action),
     snapshot: (action) => again(() => transaction(BEGIN_SNAPSHOT, action)),
     async listen(channel, onNotify) {
       if (!CHANNEL.test(channel)) throw new EmbeddingError('STORE_INVALID', 'not a channel name')

@@ -8,7 +8,7 @@ import type { Connection, Database, Statement } from './postgres-database.ts'
 import { queueTables } from './scan-queue-schema.ts'
 
 /** Of the tables below; a store of another version is refused. */
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 /** Hash partitions of blocks and of records. */
 const MAX_PARTITIONS = 256
 

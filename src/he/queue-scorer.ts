@@ -24,7 +24,7 @@ import {
 } from './postgres-read.ts'
 import type { CollectionRow } from './postgres-row.ts'
 import { prepareSchema } from './postgres-schema.ts'
-import { FINAL_CODES, type JobStatus, type ScanQueue, scanQueue } from './scan-queue.ts'
+import { FINAL_CODES, type JobStatus, READ_ROWS, type ScanQueue, scanQueue } from './scan-queue.ts'
 import { type Wakeups, listenFor } from './scan-queue-wakeup.ts'
 import type {
   BlockScores,
@@ -42,12 +42,18 @@ export interface QueueScorerOptions {
   readonly schema?: string | undefined
   /** Connections at most; a scan holds none while it waits. Default 8. */
   readonly poolSize?: number | undefined
-  /** Tasks per scan; at least as many as there are workers. Default 16. */
+  /**
+   * Tasks per scan; at least as many as there are workers. Default: by the size of the collection, 1 to 16,
+   * since a task costs as much as the scan of some 10 blocks.
+   */
   readonly partitions?: number | undefined
   /** Longest wait between two looks when no notification comes; default 1,000. */
   readonly pollMs?: number | undefined
 }
 
+/** By default a task has so many blocks at least, and a scan so many tasks at most. */
+const TASK_BLOCKS = 16
+const MOST_TASKS = 16
 /** How often missing blocks are queued again: after a crash of the server, or of a transfer. */
 const REQUEUES = 3
 /** How often the end of a job is put off. */
@@ -69,7 +75,7 @@ interface Parts {
   readonly queue: ScanQueue
   readonly wakeups: Wakeups
   readonly reply: string
-  readonly partitions: number
+  readonly partitions: number | undefined
   readonly pollMs: number
   /** Jobs whose notifications are of interest. */
   readonly jobs: Set<string>
@@ -107,10 +113,21 @@ async function patiently<T>(signal: AbortSignal | undefined, action: () => Promi
   }
 }
 
+/**
+ * By all blocks of the collection, whatever the filter, and a power of two: a block keeps its task, and so the
+ * worker that has it in memory, until the collection has doubled.
+ */
+function partitionsFor(blocks: number): number {
+  let count = 1
+  while (count < MOST_TASKS && blocks >= 2 * count * TASK_BLOCKS) count *= 2
+  return count
+}
+
 async function submit(parts: Parts, running: Running, blocks: Iterable<number>): Promise<number> {
-  const tasks = Array.from({ length: parts.partitions }, (): number[] => [])
-  for (const block of blocks) tasks[block % parts.partitions]?.push(block)
   const { row, queries, deadline, signal } = running
+  const partitions = parts.partitions ?? partitionsFor(row.blocks)
+  const tasks = Array.from({ length: partitions }, (): number[] => [])
+  for (const block of blocks) tasks[block % partitions]?.push(block)
   throwIfEnded(signal)
   const job = await patiently(signal, () =>
     parts.queue.submit({
@@ -137,7 +154,7 @@ async function* results(parts: Parts, job: number, signal: AbortSignal | undefin
     checkStatus(status)
     const taken = await patiently(signal, () => queue.take(job))
     yield* taken
-    if (taken.length > 0) continue
+    if (taken.length === READ_ROWS) continue
     if (status.done === status.tasks) return
     await wakeups.wait(topic, heard, pollMs, signal)
   }
@@ -215,11 +232,12 @@ function checkRequest({ info }: CollectionRow, { queries }: ScanRequest): void {
  * @throws EmbeddingError STORE_UNAVAILABLE, STORE_INVALID; ConfigError.
  */
 export async function queueScorer(options: QueueScorerOptions): Promise<Scorer> {
-  const { partitions = 16, pollMs = 1000 } = options
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > 10_000) {
+  const { partitions, pollMs = 1000 } = options
+  const given = partitions ?? 1
+  if (!Number.isInteger(given) || given < 1 || given > 10_000) {
     throw new EmbeddingError('LIMIT_EXCEEDED', 'not a number of partitions', {
       expected: '1 to 10000',
-      got: String(partitions),
+      got: String(given),
     })
   }
   // pg is an optional dependency, loaded only by who asks for it.
@@ -234,7 +252,7 @@ export async function queueScorer(options: QueueScorerOptions): Promise<Scorer> 
   return scorerOn(db, partitions, pollMs)
 }
 
-function scorerOn(db: Database, partitions: number, pollMs: number): Scorer {
+function scorerOn(db: Database, partitions: number | undefined, pollMs: number): Scorer {
   const reply = `keyrite_reply_${toHex(randomBytes(8))}`
   const jobs = new Set<string>()
   const queue = scanQueue(db)
@@ -258,8 +276,7 @@ function scorerOn(db: Database, partitions: number, pollMs: number): Scorer {
       const signal = started(call)
       const deadline =
         call?.timeoutMs === undefined ? undefined : performance.now() + call.timeoutMs
-      await queue.sweep()
-      const { row, live, tail } = await db.snapshot(async (connection) => {
+      const reading = db.snapshot(async (connection) => {
         const row = await readCollection(db, connection, name)
         checkRequest(row, request)
         const live = await readLive(db, connection, row, request.filter)
@@ -269,6 +286,7 @@ function scorerOn(db: Database, partitions: number, pollMs: number): Scorer {
             : await readTail(db, connection, row)
         return { row, live, tail }
       })
+      const [{ row, live, tail }] = await Promise.all([reading, queue.sweep()])
       const running: Running = { row, queries: request.queries, live, deadline, signal }
       const { sequence } = live
       if (live.blocks.size === 0) return { sequence, tail, blocks: none() }

@@ -37,6 +37,8 @@ CREATE UNLOGGED TABLE ${s}.scan_tasks (
   -- Counts the leases given; results are taken from the newest one only.
   lease integer NOT NULL DEFAULT 0,
   lease_until timestamptz,
+  -- By the worker with the newest lease, until it is done with the task or gives it back.
+  held boolean NOT NULL DEFAULT false,
   done boolean NOT NULL DEFAULT false,
   error text,
   PRIMARY KEY (job, partition)

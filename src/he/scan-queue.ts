@@ -17,8 +17,8 @@
  */
 import { createHash } from 'node:crypto'
 
-import type { EmbeddingErrorCode } from '../errors.ts'
-import { int4, int8, readInt8 } from './postgres-copy.ts'
+import { EmbeddingError, type EmbeddingErrorCode } from '../errors.ts'
+import { int4, int8, readInt4, readInt8 } from './postgres-copy.ts'
 import type { Connection, Database } from './postgres-database.ts'
 import { plain } from './postgres-row.ts'
 import type { EncryptedQuery } from './types.ts'
@@ -30,7 +30,7 @@ export const JOB_LIFE_MS = 15_000
 /** How long a worker counts as owner of a partition it scanned. */
 const OWNER_MS = 600_000
 /** Rows of results read at once. */
-const READ_ROWS = 64
+export const READ_ROWS = 64
 
 /** Errors that every worker would meet: the task is over. All others may be one worker's own. */
 export const FINAL_CODES: ReadonlySet<EmbeddingErrorCode> = new Set<EmbeddingErrorCode>([
@@ -62,8 +62,8 @@ export interface Task {
   /** Fencing number: larger with every claim of the task. */
   readonly lease: number
   readonly blocks: readonly number[]
-  /** Name of the collection. */
-  readonly name: string
+  /** Name of the collection; null when it is gone. */
+  readonly name: string | null
   readonly reply: string
 }
 
@@ -107,18 +107,33 @@ export interface ScanQueue {
   queries(job: number): Promise<readonly EncryptedQuery[]>
   /** False: the lease is not the newest, or the job is gone. Nothing is written then. */
   extend(task: Task, leaseMs: number): Promise<boolean>
-  write(task: Task, results: readonly BlockResult[], leaseMs: number): Promise<boolean>
-  finish(task: Task, error?: string): Promise<boolean>
+  /**
+   * @param last - the task is done with them
+   * @throws EmbeddingError COLLECTION_CHANGED when the collection of the job is gone, so that results
+   * read under its name may be another one's.
+   */
+  write(
+    task: Task,
+    results: readonly BlockResult[],
+    leaseMs: number,
+    last: boolean,
+  ): Promise<boolean>
+  /** Ends a task that no worker can do. */
+  fail(task: Task, error: string): Promise<boolean>
   /** Gives a task back, for another worker if one is there within `delayMs`. */
   release(task: Task, worker: string, delayMs: number): Promise<void>
 }
 
 const ms = (placeholder: string): string => `${placeholder} * interval '1 millisecond'`
 const NOW = 'statement_timestamp()'
-/** The task a worker still holds. */
-const HELD = 'job = $1 AND partition = $2 AND lease = $3 AND NOT done'
+/** The task a worker still holds: neither given to another one, nor given back, nor done. */
+const HELD = 't.job = $1 AND t.partition = $2 AND t.lease = $3 AND t.held'
 
-/** Statements of {@link ScanQueue}. @param s - quoted schema. */
+/**
+ * Statements of {@link ScanQueue}. Locks are taken in one order: owner, job, task, result. The removal of a
+ * job locks it before its tasks, so whoever writes results, which need the job, does so too.
+ * @param s - quoted schema.
+ */
 const statements = (s: string) => ({
   add_job: `INSERT INTO ${s}.scan_jobs (collection, reply, expires, deadline)
     VALUES ($1, $2, ${NOW} + ${ms(`least($3::float8, ${JOB_LIFE_MS})`)}, ${NOW} + ${ms('$3::float8')})
@@ -128,8 +143,8 @@ const statements = (s: string) => ({
   status: `SELECT count(*) AS tasks, count(*) FILTER (WHERE done) AS done, min(error) AS error,
       count(*) FILTER (WHERE NOT done AND lease >= ${MAX_LEASES} AND lease_until < ${NOW}) AS given_up
     FROM ${s}.scan_tasks WHERE job = $1`,
-  lock_tasks: `SELECT 1 FROM ${s}.scan_tasks WHERE job = $1 ORDER BY partition FOR UPDATE`,
   remove: `DELETE FROM ${s}.scan_jobs WHERE job = $1`,
+  cancel: `WITH gone AS (DELETE FROM ${s}.scan_jobs WHERE job = $1) SELECT pg_notify($2, $3)`,
   sweep: `WITH gone AS (DELETE FROM ${s}.scan_jobs WHERE job IN (
       SELECT job FROM ${s}.scan_jobs WHERE expires < ${NOW} FOR UPDATE SKIP LOCKED) RETURNING 1),
     disowned AS (DELETE FROM ${s}.scan_owners WHERE (collection, partitions, partition) IN (
@@ -137,13 +152,20 @@ const statements = (s: string) => ({
       WHERE until < ${NOW} FOR UPDATE SKIP LOCKED))
     SELECT count(*) AS count FROM gone`,
   notify: 'SELECT pg_notify($1, $2)',
-  queries: `SELECT position, epoch, bytes FROM ${s}.scan_queries WHERE job = $1`,
-  extend: `UPDATE ${s}.scan_tasks SET lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}
+  extend: `UPDATE ${s}.scan_tasks t SET lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}
     RETURNING 1`,
-  finish: `WITH finished AS (
-      UPDATE ${s}.scan_tasks SET done = true, lease_until = NULL, error = $4 WHERE ${HELD} RETURNING 1)
-    SELECT count(*) AS count, pg_notify($5, $6) AS told FROM finished`,
-  release: `UPDATE ${s}.scan_tasks SET lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}`,
+  write: `WITH task AS (
+      UPDATE ${s}.scan_tasks t
+      SET lease_until = ${NOW} + ${ms('$4::float8')}, done = $5, held = NOT $5::boolean
+      FROM (SELECT job FROM ${s}.scan_jobs WHERE job = $1 FOR KEY SHARE) j
+      WHERE t.job = j.job AND ${HELD} RETURNING t.collection)
+    SELECT c.number IS NOT NULL AS here, pg_notify($6, $7) AS told
+    FROM task LEFT JOIN ${s}.collections c ON c.number = task.collection`,
+  fail: `WITH failed AS (
+      UPDATE ${s}.scan_tasks t SET done = true, held = false, error = $4 WHERE ${HELD} RETURNING 1)
+    SELECT pg_notify($5, $6) AS told FROM failed`,
+  release: `UPDATE ${s}.scan_tasks t
+    SET held = false, lease_until = ${NOW} + ${ms('$4::float8')} WHERE ${HELD}`,
   disown: `DELETE FROM ${s}.scan_owners o USING ${s}.scan_tasks t
     WHERE t.job = $1 AND t.partition = $2 AND o.worker = $3 AND o.collection = t.collection
       AND o.partitions = t.partitions AND o.partition = t.partition`,
@@ -169,16 +191,21 @@ const statements = (s: string) => ({
 /** Claims one open task without waiting for other claims. */
 function claim(s: string, join: string, condition: string): string {
   return `WITH picked AS (
-      SELECT t.job, t.partition FROM ${s}.scan_tasks t ${join}
+      SELECT t.job, t.partition, j.reply, c.name FROM ${s}.scan_tasks t ${join}
       JOIN ${s}.scan_jobs j ON j.job = t.job AND j.expires > ${NOW}
+      LEFT JOIN ${s}.collections c ON c.number = t.collection
       WHERE NOT t.done AND t.lease < ${MAX_LEASES}
         AND (t.lease_until IS NULL OR t.lease_until < ${NOW}) AND ${condition}
       ORDER BY t.job, t.partition LIMIT 1 FOR UPDATE OF t SKIP LOCKED)
-    UPDATE ${s}.scan_tasks t SET lease = t.lease + 1, lease_until = ${NOW} + ${ms('$2::float8')}
-    FROM picked p, ${s}.scan_jobs j, ${s}.collections c
-    WHERE t.job = p.job AND t.partition = p.partition AND j.job = t.job AND c.number = t.collection
-    RETURNING t.job, t.partition, t.partitions, t.lease, t.blocks, c.name, j.reply`
+    UPDATE ${s}.scan_tasks t
+    SET lease = t.lease + 1, held = true, lease_until = ${NOW} + ${ms('$2::float8')}
+    FROM picked p WHERE t.job = p.job AND t.partition = p.partition
+    RETURNING t.job, t.partition, t.partitions, t.lease, t.blocks, p.name, p.reply`
 }
+
+/** For a worker whose job names a collection that is gone, perhaps made anew under its name. */
+export const collectionGone = (): EmbeddingError =>
+  new EmbeddingError('COLLECTION_CHANGED', 'the collection was removed during the scan')
 
 /** Channel on which the workers of a schema hear of work; channels are those of the whole database. */
 const channelOf = (schema: string): string =>
@@ -199,7 +226,7 @@ export function scanQueue(db: Database): ScanQueue {
   return {
     channel,
     submit: ({ collection, queries, tasks, reply, deadlineMs }) =>
-      db.write(async (connection) => {
+      db.brief(async (connection) => {
         const [row] = await run<{ job: number }>(
           connection,
           'add_job',
@@ -255,11 +282,9 @@ export function scanQueue(db: Database): ScanQueue {
         return results
       }),
     remove: (job, tell) =>
-      db.write(async (connection) => {
-        // In the order of a worker's write, task before job: neither waits for the other in a circle.
-        await run(connection, 'lock_tasks', job)
-        await run(connection, 'remove', job)
-        if (tell) await run(connection, 'notify', channel, `cancel ${job}`)
+      db.read(async (connection) => {
+        if (tell) await run(connection, 'cancel', job, channel, `cancel ${job}`)
+        else await run(connection, 'remove', job)
       }),
     sweep: async () => {
       const [row] = await db.read((connection) => run<{ count: number }>(connection, 'sweep'))
@@ -276,26 +301,33 @@ export function scanQueue(db: Database): ScanQueue {
         await run(connection, 'own', task.job, task.partition, worker)
         return { ...task, blocks: task.blocks.map(Number) }
       }),
-    queries: async (job) => {
-      const rows = await db.read((connection) =>
-        run<{ position: number; epoch: number; bytes: Uint8Array }>(connection, 'queries', job),
-      )
-      const queries: Map<number, Uint8Array>[] = []
-      for (const { position, epoch, bytes } of rows) {
-        while (queries.length <= position) queries.push(new Map())
-        queries[position]?.set(epoch, plain(bytes))
-      }
-      return queries
-    },
+    queries: (job) =>
+      db.read(async (connection) => {
+        const queries: Map<number, Uint8Array>[] = []
+        const rows = connection.copyOut(
+          `COPY (SELECT position, epoch, bytes FROM ${s}.scan_queries WHERE job = ${job})
+           TO STDOUT (FORMAT binary)`,
+        )
+        for await (const [place, epoch, bytes] of rows) {
+          if (bytes === undefined) continue
+          const position = readInt4(place)
+          while (queries.length <= position) queries.push(new Map())
+          queries[position]?.set(readInt8(epoch), plain(bytes))
+        }
+        return queries
+      }),
     extend: async (task, leaseMs) => {
       const rows = await db.read((connection) => run(connection, 'extend', ...held(task), leaseMs))
       return rows.length > 0
     },
-    write: (task, results, leaseMs) =>
-      db.write(async (connection) => {
-        // Locks the task until the results are in: it cannot be claimed between the two.
-        const current = await run(connection, 'extend', ...held(task), leaseMs)
-        if (current.length === 0) return false
+    write: (task, results, leaseMs, last) =>
+      db.brief(async (connection) => {
+        // Locks job and task until the results are in: nobody claims the task between the two.
+        const values = [...held(task), leaseMs, last, task.reply, String(task.job)]
+        const [current] = await run<{ here: boolean }>(connection, 'write', ...values)
+        if (current === undefined) return false
+        if (!current.here) throw collectionGone()
+        if (results.length === 0) return true
         await connection.copyIn(
           `COPY ${s}.scan_results (job, partition, lease, block, epoch, bytes)
            FROM STDIN (FORMAT binary)`,
@@ -308,20 +340,17 @@ export function scanQueue(db: Database): ScanQueue {
             bytes,
           ]),
         )
-        await run(connection, 'notify', task.reply, String(task.job))
         return true
       }),
-    finish: async (task, error) => {
-      const values = [...held(task), error ?? null, task.reply, String(task.job)]
-      const [row] = await db.read((connection) =>
-        run<{ count: number }>(connection, 'finish', ...values),
-      )
-      return (row?.count ?? 0) > 0
+    fail: async (task, error) => {
+      const values = [...held(task), error, task.reply, String(task.job)]
+      const rows = await db.read((connection) => run(connection, 'fail', ...values))
+      return rows.length > 0
     },
     release: (task, worker, delayMs) =>
-      db.write(async (connection) => {
-        await run(connection, 'release', ...held(task), delayMs)
+      db.brief(async (connection) => {
         await run(connection, 'disown', task.job, task.partition, worker)
+        await run(connection, 'release', ...held(task), delayMs)
         await run(connection, 'notify', channel, 'work')
       }),
   }

@@ -14,6 +14,7 @@ import {
   FINAL_CODES,
   type ScanQueue,
   type Task,
+  collectionGone,
   scanQueue,
 } from './scan-queue.ts'
 import { type Wakeups, listenFor } from './scan-queue-wakeup.ts'
@@ -105,7 +106,7 @@ function queriesOf(worker: Worker, job: number): Promise<readonly EncryptedQuery
   return worker.queries.all
 }
 
-/** Scans the blocks of a task; writes while the next ones are computed. */
+/** Scans the blocks of a task; writes while the next ones are computed. The last ones end the task. */
 async function scan(worker: Worker, task: Task, control: AbortController): Promise<void> {
   const { queue, leaseMs, options } = worker
   const { signal } = control
@@ -113,15 +114,16 @@ async function scan(worker: Worker, task: Task, control: AbortController): Promi
   let batch: BlockResult[] = []
   let bytes = 0
   let writing: Promise<boolean> = Promise.resolve(true)
-  const flush = async () => {
+  const flush = async (last: boolean) => {
     if (!(await writing)) control.abort(stale)
     signal.throwIfAborted()
-    writing = batch.length === 0 ? Promise.resolve(true) : queue.write(task, batch, leaseMs)
+    writing = queue.write(task, batch, leaseMs, last)
     // Looked at with the next one; until then a failure is nobody's.
     writing.catch(() => {})
     batch = []
     bytes = 0
   }
+  if (task.name === null) throw collectionGone()
   const queries = await queriesOf(worker, task.job)
   try {
     for await (const { block, epoch, results } of scorer.scores(task.name, queries, task.blocks, {
@@ -129,10 +131,12 @@ async function scan(worker: Worker, task: Task, control: AbortController): Promi
     })) {
       batch.push({ block, epoch, bytes: concat(...results) })
       bytes += results.reduce((sum, { length }) => sum + length, 0)
-      if (bytes >= WRITE_BYTES) await flush()
+      if (bytes >= WRITE_BYTES) await flush(false)
     }
-    await flush()
-    if (!(await writing)) control.abort(stale)
+    await flush(true)
+    // A signal that fires only now comes too late to make it undone.
+    if (await writing) return
+    control.abort(stale)
     signal.throwIfAborted()
   } finally {
     await writing.catch(() => {})
@@ -184,11 +188,11 @@ async function work(worker: Worker, task: Task, wakeups: Wakeups): Promise<void>
   tell('claimed')
   try {
     await scan(worker, task, control)
-    tell((await queue.finish(task)) ? 'finished' : 'stale')
+    tell('finished')
   } catch (error) {
     if (control.signal.reason === stale) tell('stale')
     else if (error instanceof EmbeddingError && FINAL_CODES.has(error.code)) {
-      await queue.finish(task, JSON.stringify({ code: error.code, message: error.message }))
+      await queue.fail(task, JSON.stringify({ code: error.code, message: error.message }))
       tell('failed', error)
     } else {
       worker.queries = undefined

@@ -1,4 +1,6 @@
 /** The queue itself: leases, fencing, owners, jobs that nobody waits for, and what a bad worker can do. */
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { toHex } from '../../src/bytes.ts'
@@ -31,7 +33,7 @@ let scorer: Scorer
 let blocks: readonly number[]
 
 beforeAll(async () => {
-  server = await startPostgres()
+  server = await startPostgres({ deadlock_timeout: '5ms' })
   url = await server.createDatabase()
   store = await openPostgresStore(url, { create: true, partitions: 1 })
   await store.createCollection(collection, epochOf(1))
@@ -52,6 +54,13 @@ beforeEach(() => sql('DELETE FROM keyrite.scan_jobs; DELETE FROM keyrite.scan_ow
 const submit = (tasks: readonly (readonly number[])[] = [blocks], deadlineMs?: number) =>
   queue.submit({ collection: 1, queries, tasks, reply: 'nobody', deadlineMs })
 const claim = (worker = 'a', graceMs = 0) => queue.claim(worker, LEASE, graceMs)
+async function numberOf(name: string): Promise<{ number: number }> {
+  const text = 'SELECT number FROM keyrite.collections WHERE name = $1'
+  const [row] = await database.read((on) =>
+    on.query<{ number: number }>({ name: 'number', text }, [name]),
+  )
+  return row!
+}
 const expireLeases = () => sql(`UPDATE keyrite.scan_tasks SET lease_until = now() - interval '1s'`)
 
 describe('a lease', () => {
@@ -67,22 +76,22 @@ describe('a lease', () => {
 
     // Whatever the first one still says is refused.
     expect(await queue.extend(first!, LEASE)).toBe(false)
-    expect(await queue.write(first!, [result(blocks[0]!)], LEASE)).toBe(false)
-    expect(await queue.finish(first!)).toBe(false)
+    expect(await queue.write(first!, [result(blocks[0]!)], LEASE, false)).toBe(false)
+    expect(await queue.write(first!, [], LEASE, true)).toBe(false)
     await queue.release(first!, 'a', 0)
     expect(await queue.take(job)).toEqual([])
     expect(await queue.status(job)).toMatchObject({ tasks: 1, done: 0 })
     expect(await claim('c')).toBeUndefined()
 
-    expect(await queue.write(second!, [result(blocks[1]!)], LEASE)).toBe(true)
-    expect(await queue.finish(second!)).toBe(true)
+    expect(await queue.write(second!, [result(blocks[1]!)], LEASE, false)).toBe(true)
+    expect(await queue.write(second!, [], LEASE, true)).toBe(true)
     expect(await queue.status(job)).toMatchObject({ tasks: 1, done: 1, error: null })
     expect(await queue.take(job)).toEqual([result(blocks[1]!)])
     expect(await queue.take(job)).toEqual([])
     // And it is done: nobody gets it, nobody writes to it.
     await expireLeases()
     expect(await claim('c')).toBeUndefined()
-    expect(await queue.write(second!, [result(blocks[2]!)], LEASE)).toBe(false)
+    expect(await queue.write(second!, [result(blocks[2]!)], LEASE, false)).toBe(false)
   })
 
   it('given back is there again at once, or after a while', async () => {
@@ -92,6 +101,18 @@ describe('a lease', () => {
     expect(again).toMatchObject({ lease: 2 })
     await queue.release(again!, 'b', 60_000)
     expect(await claim('a')).toBeUndefined()
+  })
+
+  it('given back is given back, whatever is still on its way from its worker', async () => {
+    const job = await submit()
+    const task = (await claim('a'))!
+    await queue.release(task, 'a', 0)
+    // A sign of life from before.
+    expect(await queue.extend(task, LEASE)).toBe(false)
+    expect(await queue.write(task, [result(blocks[0]!)], LEASE, true)).toBe(false)
+    expect(await queue.fail(task, '{}')).toBe(false)
+    expect(await queue.take(job)).toEqual([])
+    expect(await claim('b')).toMatchObject({ job, lease: 2 })
   })
 
   it(`is given ${MAX_LEASES} times; then the scan fails`, async () => {
@@ -126,7 +147,7 @@ describe('partitions', () => {
     await submit(two)
     const [a, b] = [await claim('a'), await claim('b')]
     expect([a?.partition, b?.partition]).toEqual([0, 1])
-    for (const task of [a, b]) await queue.finish(task!)
+    for (const task of [a, b]) await queue.write(task!, [], LEASE, true)
     await submit(two)
     expect(await claim('b', 60_000)).toMatchObject({ partition: 1 })
     // The other one is left to its owner.
@@ -176,7 +197,7 @@ describe('a job', () => {
   it('ends when its key holder is gone, or at its deadline; anyone cleans up', async () => {
     const dead = await submit()
     const task = await claim()
-    await queue.write(task!, [result(blocks[0]!)], LEASE)
+    await queue.write(task!, [result(blocks[0]!)], LEASE, false)
     const late = await submit([blocks], 0)
     const alive = await submit()
     await sql(`UPDATE keyrite.scan_jobs SET expires = now() - interval '1s' WHERE job = ${dead}`)
@@ -189,7 +210,26 @@ describe('a job', () => {
     expect(await queue.take(dead)).toEqual([])
     // The worker that was at it learns so.
     expect(await queue.extend(task!, LEASE)).toBe(false)
-    expect(await queue.write(task!, [result(blocks[0]!)], LEASE)).toBe(false)
+    expect(await queue.write(task!, [result(blocks[0]!)], LEASE, false)).toBe(false)
+  })
+
+  it('is removed beside a worker that writes, without a deadlock', async () => {
+    const results = blocks.map((block) => ({ ...result(block), bytes: bytes(100_000) }))
+    for (let round = 0; round < 60; round += 1) {
+      const job = await submit()
+      const task = (await claim('a'))!
+      await sql(`UPDATE keyrite.scan_jobs SET expires = now() - interval '1s'`)
+      const writing = queue.write(task, results, LEASE, true)
+      await sleep(round % 6)
+      const ending = round % 2 === 0 ? queue.sweep() : queue.remove(job, true)
+      await Promise.all([writing, ending, queue.extend(task, LEASE)])
+      // What was passed by because a worker was at it.
+      await queue.sweep()
+      expect(await queue.status(job)).toMatchObject({ tasks: 0 })
+    }
+    const text = 'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()'
+    const [row] = await database.use((on) => on.query({ name: 'deadlocks', text }))
+    expect(row).toEqual({ deadlocks: 0 })
   })
 
   it('is put off while somebody waits, but not beyond its deadline', async () => {
@@ -287,6 +327,43 @@ describe('a worker', () => {
       },
     )
     expect(error).toMatchObject({ code: 'CIPHERTEXT_INVALID' })
+  })
+})
+
+describe('a collection that is gone', () => {
+  const made = async (name: string) => {
+    await store.createCollection(info(name), epochOf(1))
+    return store.commit(name, { blocks: [block(1), block(1)], records: placed(1) })
+  }
+  const scanned = async (name: string) =>
+    collect((await scorer.scan(name, { queries })).blocks).catch((error: unknown) => error)
+
+  it('ends its scan, and keeps nobody from the next one', async () => {
+    await made('gone')
+    const { number } = await numberOf('gone')
+    await store.dropCollection('gone')
+    const stale = await queue.submit({ collection: number, queries, tasks: [[1]], reply: 'x' })
+    const { result: found, events } = await withWorker(honest, scan)
+    expect(found).toHaveLength(blocks.length)
+    expect(events.filter(({ what }) => what === 'failed')).toMatchObject([
+      { job: stale, error: expect.stringContaining('COLLECTION_CHANGED') as string },
+    ])
+    expect(JSON.parse((await queue.status(stale)).error!)).toMatchObject({
+      code: 'COLLECTION_CHANGED',
+    })
+  })
+
+  it('and made anew under its name during a scan is noticed by the worker', async () => {
+    await made('again')
+    const { result: error } = await withWorker(
+      async function* (name, all, wanted) {
+        await store.dropCollection('again')
+        await made('again')
+        yield* honest(name, all, wanted)
+      },
+      () => scanned('again'),
+    )
+    expect(error).toMatchObject({ code: 'COLLECTION_CHANGED', hint: 'search again' })
   })
 })
 

@@ -43,17 +43,22 @@ beforeAll(async () => {
   url = await server.createDatabase()
   store = await openPostgresStore(url, { create: true, partitions: 4 })
   await store.createCollection(collection, epochOf(1))
-  await store.commit(NAME, { epochs: [epochOf(2)] })
-  const content = Array.from({ length: BLOCKS }, (_, n) =>
-    block(4, { epoch: 1 + (n % 2), bytes: randomCiphertexts(geometry, 'block', n) }),
-  )
-  // Of every fourth block one record has the colour.
-  const records = content.flatMap((_, index) =>
-    placed(3, index).map((one, slot) =>
-      index % 4 === 0 && slot === 1 ? { ...one, filters: { colour } } : one,
-    ),
-  )
-  await store.commit(NAME, { blocks: content, records: [...records, record(), record()] })
+  // Half of the blocks under an older key; of every fourth block one record has the colour.
+  for (const epoch of [1, 2]) {
+    const content = Array.from({ length: BLOCKS / 2 }, (_, n) =>
+      block(4, { epoch, bytes: randomCiphertexts(geometry, 'block', n * 2 + epoch) }),
+    )
+    const records = content.flatMap((_, index) =>
+      placed(3, index, { epoch }).map((one, slot) =>
+        index % 4 === 0 && slot === 1 ? { ...one, filters: { colour } } : one,
+      ),
+    )
+    await store.commit(NAME, {
+      epochs: epoch === 1 ? [] : [epochOf(epoch)],
+      blocks: content,
+      records: [...records, record({ epoch })],
+    })
+  }
   local = createScorer({ store, threads: 1 })
   scorer = await queueScorer({ url, pollMs: 500, partitions: 8 })
   database = await connectPostgres(url)
@@ -249,19 +254,19 @@ describe('two workers', () => {
     const scan = await scorer.scan(NAME, { queries })
     await one.said('claimed')
     const [first] = await store.inBlock(NAME, before.blocks[0]!.block)
-    const added = record()
+    const added = record({ epoch: 2 })
     await store.commit(NAME, { records: [added], delete: [first!.token] })
     // Still the state that was read.
     expect(await whole(scan)).toEqual(before)
     await store.commit(NAME, {
       delete: [added.token],
-      records: [{ ...record(), token: first!.token }],
+      records: [{ ...record({ epoch: 2 }), token: first!.token }],
     })
 
     const again = await scorer.scan(NAME, { queries })
     const extra = await store.commit(NAME, {
-      blocks: [block(1, { bytes: randomCiphertexts(geometry, 'block', 999) })],
-      records: placed(1),
+      blocks: [block(1, { epoch: 2, bytes: randomCiphertexts(geometry, 'block', 999) })],
+      records: placed(1, 0, { epoch: 2 }),
     })
     expect((await collect(again.blocks)).length).toBe(BLOCKS)
     const gone = extra.blocks[0]!
