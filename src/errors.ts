@@ -265,6 +265,7 @@ export type EmbeddingErrorCode =
   | 'KEY_INVALID'
   | 'KEY_MISMATCH'
   | 'EPOCH_UNKNOWN'
+  | 'EPOCH_OUTDATED'
   | 'CIPHERTEXT_INVALID'
   | 'BLOCK_INVALID'
   | 'RECORD_INVALID'

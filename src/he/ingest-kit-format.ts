@@ -17,6 +17,7 @@ import type { CollectionInfo } from './types.ts'
  */
 export interface IngestKit {
   readonly info: CollectionInfo
+  /** The collection's newest when the kit was made. */
   readonly epoch: number
   /** SEAL's public key, see `seal-public-key.ts`. */
   readonly publicKey: Uint8Array
@@ -24,13 +25,21 @@ export interface IngestKit {
   readonly hpkePublicKey: Uint8Array
   readonly idToken: Uint8Array
   readonly filterToken: Uint8Array
+  /** What ids are found by that a rotation under way has not reached yet; ascending. */
+  readonly earlier: readonly EarlierTokens[]
+}
+
+/** Of an epoch before the kit's own that is still in the collection. */
+export interface EarlierTokens {
+  readonly epoch: number
+  readonly idToken: Uint8Array
 }
 
 const FORMAT = 'keyrite-he-ingest-kit/1'
 /** Of a token key, and of an X25519 public key. */
 const KEY_BYTES = 32
 const KIT_FIELDS = [
-  ...['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken'],
+  ...['format', 'collection', 'epoch', 'seal', 'hpke', 'idToken', 'filterToken', 'earlier'],
   'sha256',
 ]
 const INFO_FIELDS = ['name', 'id', 'parameterSet', 'dimensions', 'metric', 'maxNorm', 'fields']
@@ -51,6 +60,7 @@ export function writeIngestKit(kit: IngestKit): Uint8Array {
     hpke: toBase64(kit.hpkePublicKey),
     idToken: toBase64(kit.idToken),
     filterToken: toBase64(kit.filterToken),
+    earlier: kit.earlier.map(({ epoch, idToken }) => ({ epoch, idToken: toBase64(idToken) })),
   }
   return utf8(canonicalJson({ ...content, sha256: digestOf(content) }))
 }
@@ -94,6 +104,24 @@ function readInfo(value: unknown): CollectionInfo {
   return info as CollectionInfo
 }
 
+const isEpoch = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 1
+
+function readEarlier(value: unknown, epoch: number): readonly EarlierTokens[] {
+  if (!Array.isArray(value)) refuse('earlier', 'a list')
+  const earlier = value.map((one: unknown, index) => {
+    const where = `earlier[${index}]`
+    const { epoch: of, idToken } = object(one, ['epoch', 'idToken'], where)
+    if (!isEpoch(of)) refuse(where, 'a positive integer')
+    return { epoch: of, idToken: key(idToken, KEY_BYTES, where) }
+  })
+  const epochs = [...earlier.map((one) => one.epoch), epoch]
+  if (epochs.some((one, at) => at > 0 && one <= (epochs[at - 1] ?? 0))) {
+    refuse('earlier', `ascending epochs before ${epoch}`)
+  }
+  return earlier
+}
+
 /**
  * Reads a kit.
  * @throws FormatError when it is none; EmbeddingError PARAMETERS_UNKNOWN, COLLECTION_INVALID.
@@ -105,7 +133,7 @@ export function parseIngestKit(bytes: Uint8Array): IngestKit {
   const info = readInfo(kit['collection'])
   const { set } = geometryOf(info)
   const { epoch } = kit
-  if (typeof epoch !== 'number' || epoch < 1) refuse('epoch', 'a positive integer')
+  if (!isEpoch(epoch)) refuse('epoch', 'a positive integer')
   const parsed: IngestKit = {
     info,
     epoch,
@@ -113,6 +141,7 @@ export function parseIngestKit(bytes: Uint8Array): IngestKit {
     hpkePublicKey: key(kit['hpke'], KEY_BYTES, 'hpke'),
     idToken: key(kit['idToken'], KEY_BYTES, 'idToken'),
     filterToken: key(kit['filterToken'], KEY_BYTES, 'filterToken'),
+    earlier: readEarlier(kit['earlier'], epoch),
   }
   const { sha256: digest, ...content } = kit
   if (digest !== digestOf(content as Json)) {

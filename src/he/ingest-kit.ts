@@ -102,14 +102,19 @@ async function keyPair({ ingestHpke }: DerivedKeys): Promise<webcrypto.CryptoKey
   }
 }
 
-/** Canonical JSON of a kit. Not secret, but whoever has it can add vectors: hand it to the ingest only. */
+/**
+ * Canonical JSON of a kit. Not secret, but whoever has it can add vectors: hand it to the ingest only.
+ * @param before - Keys of the collection's other epochs, ascending.
+ */
 export async function ingestKit(
   info: CollectionInfo,
   keys: DerivedKeys,
+  before: readonly DerivedKeys[],
   publicKey: Uint8Array,
 ): Promise<Uint8Array> {
   // Before anything is waited for: a key holder that is closed meanwhile wipes its own.
   const [idToken, filterToken] = [owned(keys.idToken), owned(keys.filterToken)]
+  const earlier = before.map((one) => ({ epoch: one.epoch, idToken: owned(one.idToken) }))
   try {
     const pair = await keyPair(keys)
     return writeIngestKit({
@@ -119,9 +124,10 @@ export async function ingestKit(
       hpkePublicKey: new Uint8Array(await hpke.kem.serializePublicKey(pair.publicKey)),
       idToken,
       filterToken,
+      earlier,
     })
   } finally {
-    wipe(idToken, filterToken)
+    wipe(idToken, filterToken, ...earlier.map((one) => one.idToken))
   }
 }
 

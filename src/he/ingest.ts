@@ -6,6 +6,7 @@ import { EmbeddingError } from '../errors.ts'
 import { type BlockSealer, sealBlock } from './block-sealer.ts'
 import { throwIfEnded } from './deadline.ts'
 import { type PreparedItem, prepareItem } from './item.ts'
+import { againWhenOutdated } from './outdated.ts'
 import type { EmbeddingStore, NewRecord } from './store.ts'
 import type { Item } from './types.ts'
 
@@ -28,7 +29,8 @@ export interface Inserted {
 export interface Ingest extends AsyncDisposable {
   /**
    * @throws EmbeddingError VECTOR_INVALID, ID_INVALID, METADATA_INVALID with the item's index: items
-   * before it that were reported are kept; ABORTED; CLOSED when closed meanwhile; StorageError.
+   * before it that were reported are kept; EPOCH_OUTDATED when a rotation has begun and the ingest has only
+   * the keys of a kit; ABORTED; CLOSED when closed meanwhile; StorageError.
    */
   insert(items: Iterable<Item> | AsyncIterable<Item>, options?: InsertOptions): Promise<Inserted>
 }
@@ -37,7 +39,7 @@ export interface Ingest extends AsyncDisposable {
 export interface IngestHooks {
   /** After each insertion. */
   readonly settle?: () => Promise<void>
-  /** The sealer to write with now; without it the one that the ingest began with. */
+  /** The sealer to write with now, of the newest epoch; without it the one that the ingest began with. */
   readonly current?: () => Promise<BlockSealer>
   readonly close?: () => void
 }
@@ -54,10 +56,7 @@ export function ingestWith(
   let closed = false
 
   /** Makes one change of the items: a block when they fill one, else tail records. */
-  async function write(items: readonly PreparedItem[]): Promise<number> {
-    // Closed amid an insertion: the keys of its sealer are wiped.
-    if (closed) throw new EmbeddingError('CLOSED', 'the ingest was closed before all was written')
-    const sealer = (await hooks.current?.()) ?? first
+  async function write(sealer: BlockSealer, items: readonly PreparedItem[]): Promise<number> {
     const full = items.length === vectorsPerBlock
     const records = items.map((item, slot): NewRecord => {
       const record = sealer.record(item)
@@ -101,7 +100,14 @@ export function ingestWith(
       let replaced = 0
       const flush = async () => {
         throwIfEnded(signal)
-        replaced += await write([...waiting.values()])
+        // Closed amid an insertion: the keys of its sealer are wiped.
+        if (closed)
+          throw new EmbeddingError('CLOSED', 'the ingest was closed before all was written')
+        const { current } = hooks
+        const items = [...waiting.values()]
+        replaced += await (current === undefined
+          ? write(first, items)
+          : againWhenOutdated(async () => write(await current(), items)))
         waiting = new Map()
         onProgress?.(read)
       }

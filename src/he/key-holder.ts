@@ -12,6 +12,7 @@ import { requireSafe } from './failure.ts'
 import { type Ingest, ingestWith } from './ingest.ts'
 import { ingestKit } from './ingest-kit.ts'
 import { type CollectionKeys, type KeySeed, createKeyring } from './keyring.ts'
+import { againWhenOutdated } from './outdated.ts'
 import { DEFAULT_PARAMETER_SET, geometryOf, parseParameterSet } from './parameters.ts'
 import { type MaintenanceOptions, sealTail } from './rebuild.ts'
 import { type RotateReport, rotate } from './rotate.ts'
@@ -57,7 +58,10 @@ export interface KeyHolder extends AsyncDisposable {
    * Makes an empty collection under the newest epoch.
    * @throws EmbeddingError COLLECTION_INVALID, COLLECTION_EXISTS, PARAMETERS_UNKNOWN, PARAMETERS_UNSAFE.
    */
-  createCollection(store: EmbeddingStore, options: CreateCollectionOptions): Promise<CollectionInfo>
+  createCollection(
+    store: Pick<EmbeddingStore, 'createCollection'>,
+    options: CreateCollectionOptions,
+  ): Promise<CollectionInfo>
   /** Encrypts with the secret key; full tails are sealed after each insertion. */
   ingest(store: EmbeddingStore, name: string): Promise<Ingest>
   /**
@@ -182,7 +186,7 @@ export async function createKeyHolder(options: {
     return ring.collection(await read(), read)
   }
 
-  /** The epoch that is written: of the key holder's, the newest the collection has. */
+  /** The epoch that is written: the newest that the collection has. */
   const writes = (keys: CollectionKeys): number => Math.max(...keys.epochs)
 
   async function search(
@@ -244,10 +248,11 @@ export async function createKeyHolder(options: {
         const keys = await opened(store, name, false)
         return keys.sealer(writes(keys))
       }
-      const settle = async () => {
-        const keys = await opened(store, name, false)
-        await sealTail(store, keys, writes(keys))
-      }
+      const settle = () =>
+        againWhenOutdated(async () => {
+          const keys = await opened(store, name, false)
+          await sealTail(store, keys, writes(keys))
+        })
       return ingestWith(store, await current(), { current, settle })
     },
     async ingestKit(store, name) {
@@ -255,7 +260,8 @@ export async function createKeyHolder(options: {
       requireSafe(keys.geometry, 'public-key')
       const epoch = writes(keys)
       const publicKey = (await keys.cipher(epoch)).publicKey()
-      return ingestKit(keys.info, keys.derived(epoch), publicKey)
+      const before = keys.epochs.filter((one) => one < epoch).map((one) => keys.derived(one))
+      return ingestKit(keys.info, keys.derived(epoch), before, publicKey)
     },
     async search(scorer, name, query, searchOptions) {
       const [hits = []] = await search(scorer, name, [query], searchOptions)
@@ -285,10 +291,11 @@ export async function createKeyHolder(options: {
       })
       return deleted
     },
-    async compact(store, name, compactOptions) {
-      const keys = await opened(store, name, false)
-      return compact(store, keys, writes(keys), compactOptions)
-    },
+    compact: (store, name, compactOptions) =>
+      againWhenOutdated(async () => {
+        const keys = await opened(store, name, false)
+        return compact(store, keys, writes(keys), compactOptions)
+      }),
     async rotate(store, name, rotateOptions) {
       return rotate(store, await opened(store, name, true), ring.newest, rotateOptions)
     },

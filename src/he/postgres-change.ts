@@ -12,7 +12,7 @@ import {
   selectCollection,
 } from './postgres-row.ts'
 import { clearBit, countBits, setBit } from './slot-bits.ts'
-import { checkChange, invalidChange } from './store-check.ts'
+import { checkChange, checkEpochs, invalidChange, newEpochs } from './store-check.ts'
 import type { Change, Committed } from './store.ts'
 import type { KeyEpoch } from './types.ts'
 
@@ -44,16 +44,12 @@ async function writeKeys(on: Applying) {
   const epochs = new Map<number, string>()
   const select = `SELECT epoch, check_value AS "check" FROM ${s}.epochs WHERE collection = $1`
   for (const one of await run<KeyEpoch>(on, 'epochs', select)) epochs.set(one.epoch, one.check)
-  for (const { epoch, check } of change.epochs ?? []) {
-    const known = epochs.get(epoch)
-    if (known === check) continue
-    if (known !== undefined) {
-      throw invalidChange('an epoch is known with another check value', { where: `epoch ${epoch}` })
-    }
+  for (const [epoch, check] of newEpochs(change, epochs)) {
     epochs.set(epoch, check)
     const insert = `INSERT INTO ${s}.epochs (collection, epoch, check_value) VALUES ($1, $2, $3)`
     await run(on, 'epoch_add', insert, epoch, check)
   }
+  checkEpochs(change, Math.max(...epochs.keys()))
 
   const content = [...(change.blocks ?? []), ...(change.records ?? [])]
   const named = content.map(({ session }) => session).filter((id) => id !== '')
@@ -74,9 +70,6 @@ async function writeKeys(on: Applying) {
     if (known !== undefined) {
       throw invalidChange('a session is known with another key', { where: `session ${id}` })
     }
-    if (!epochs.has(epoch)) {
-      throw invalidChange('a session has an unknown epoch', { where: `session ${id}` })
-    }
     sessions.set(id, { epoch, key: sealedKey })
     const insert = `INSERT INTO ${s}.sessions (collection, id, epoch, sealed_key)
                     VALUES ($1, $2, $3, $4)`
@@ -85,12 +78,13 @@ async function writeKeys(on: Applying) {
   return { epochs, sessions }
 }
 
-function checkKeys({ change }: Applying, keys: Awaited<ReturnType<typeof writeKeys>>): void {
+function checkSessions(
+  { change }: Applying,
+  { sessions }: Awaited<ReturnType<typeof writeKeys>>,
+): void {
   const check = ({ epoch, session }: { epoch: number; session: string }, where: string) => {
-    const known =
-      session === '' ? keys.epochs.has(epoch) : keys.sessions.get(session)?.epoch === epoch
-    if (known) return
-    throw invalidChange('there is no such epoch or session', { where, got: `epoch ${epoch}` })
+    if (session === '' || sessions.get(session)?.epoch === epoch) return
+    throw invalidChange('the collection does not have this session in this epoch', { where })
   }
   for (const [index, block] of (change.blocks ?? []).entries()) check(block, `blocks[${index}]`)
   for (const [index, record] of (change.records ?? []).entries()) {
@@ -241,7 +235,10 @@ async function removeEpochs(on: Applying, epochs: ReadonlyMap<number, string>): 
   if (unknown !== undefined) {
     throw invalidChange('there is no such epoch', { where: `epoch ${unknown}` })
   }
-  if (gone.length === epochs.size) throw invalidChange('a collection keeps at least one epoch')
+  const newest = Math.max(...epochs.keys())
+  if (gone.includes(newest)) {
+    throw invalidChange('the newest epoch stays', { where: `epoch ${newest}` })
+  }
   const [used] = await run<{ epoch: number }>(
     on,
     'epochs_used',
@@ -292,7 +289,7 @@ export async function applyChange(
   notYet()
   checkChange(row.info, change)
   const keys = await writeKeys(on)
-  checkKeys(on, keys)
+  checkSessions(on, keys)
 
   const numbers = (change.blocks ?? []).map((_, index) => row.lastBlock + 1 + index)
   const tokens = tokensOf(change)

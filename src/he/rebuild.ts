@@ -28,7 +28,7 @@ export async function rebuilt(
   sealed: boolean,
 ): Promise<Change> {
   const sealer = await keys.sealer(epoch)
-  /** By id: writers with keys of different epochs may both have written it; the later one counts. */
+  /** By id: the holder of a kit may not have said what a record replaces; the later one counts. */
   const latest = new Map<string, { record: StoredRecord; item: PreparedItem }>()
   for (const record of records) {
     const item = prepareItem(keys.geometry, keys.info, await keys.open(record))

@@ -8,7 +8,7 @@ import { type MaintenanceOptions, repack } from './rebuild.ts'
 import type { EmbeddingStore } from './store.ts'
 import type { StoredRecord } from './types.ts'
 
-/** Writers with an old key may add records while a rotation runs: so often is looked again. */
+/** Nothing old comes once the new epoch is announced; another rotation or compaction may move what is there. */
 const PASSES = 16
 
 /** What a rotation did. */
@@ -21,7 +21,7 @@ export interface RotateReport {
   readonly retired: readonly number[]
 }
 
-/** Forgets epochs; false: a writer was quicker, and one of them is in use again. */
+/** Forgets epochs; false: another rotation did at the same time. */
 async function retire(
   store: EmbeddingStore,
   { info }: CollectionKeys,
@@ -40,7 +40,10 @@ async function retire(
   }
 }
 
-/** @throws EmbeddingError COLLECTION_CHANGED when writers with an old key keep adding; ABORTED. */
+/**
+ * @throws EmbeddingError COLLECTION_CHANGED when others keep rewriting the collection; EPOCH_OUTDATED when a
+ * newer epoch is announced meanwhile; ABORTED.
+ */
 export async function rotate(
   store: EmbeddingStore,
   keys: CollectionKeys,
@@ -72,8 +75,8 @@ export async function rotate(
     })
     blocks += old.size
   }
-  throw new EmbeddingError('COLLECTION_CHANGED', 'records under an old key keep coming', {
+  throw new EmbeddingError('COLLECTION_CHANGED', 'others keep rewriting the collection', {
     where: name,
-    hint: 'stop the writers that have the old seed or an old ingest kit, then rotate again',
+    hint: 'let the other rotation or compaction end, then rotate again',
   })
 }

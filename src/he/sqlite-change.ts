@@ -4,7 +4,7 @@
  */
 import { equal, toHex } from '../bytes.ts'
 import type { Change, Committed, Expected, NewRecord } from './store.ts'
-import { invalidChange } from './store-check.ts'
+import { checkEpochs, invalidChange, newEpochs } from './store-check.ts'
 import { FRAME_HEADER_BYTES } from './segment-frame.ts'
 import type { Appended, SegmentSize } from './segment-writer.ts'
 import { clearBit, setBit } from './slot-bits.ts'
@@ -65,29 +65,26 @@ export function createLedger(index: Index) {
   }
 }
 
-/** Epochs and sessions that may be used after the change. */
+/** Writes epochs and sessions; returns which session a block or record may have. */
 function writeKeys(index: Index, collection: number, change: Change) {
-  for (const { epoch, check } of change.epochs ?? []) {
+  const known = new Map(
+    index
+      .all<{ epoch: number; kcv: string }>(
+        'SELECT epoch, kcv FROM epoch WHERE collection = ?',
+        collection,
+      )
+      .map(({ epoch, kcv }) => [epoch, kcv]),
+  )
+  const added = newEpochs(change, known)
+  for (const [epoch, check] of added) {
     index.run(
-      'INSERT INTO epoch (collection, epoch, kcv) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO epoch (collection, epoch, kcv) VALUES (?, ?, ?)',
       collection,
       epoch,
       check,
     )
-    const row = index.get<{ kcv: string }>(
-      'SELECT kcv FROM epoch WHERE collection = ? AND epoch = ?',
-      collection,
-      epoch,
-    )
-    if (row?.kcv !== check) {
-      throw invalidChange('the epoch is there with another key', { where: `epoch ${epoch}` })
-    }
   }
-  const epochs = new Set(
-    index
-      .all<{ epoch: number }>('SELECT epoch FROM epoch WHERE collection = ?', collection)
-      .map(({ epoch }) => epoch),
-  )
+  checkEpochs(change, Math.max(...known.keys(), ...added.keys()))
   const readSessions = () =>
     new Map(
       index
@@ -100,12 +97,6 @@ function writeKeys(index: Index, collection: number, change: Change) {
   let sessions = readSessions()
   for (const { id, epoch, sealedKey } of change.sessions ?? []) {
     const known = sessions.get(id)
-    if (!epochs.has(epoch)) {
-      throw invalidChange('a session of an epoch that the collection does not have', {
-        where: `session ${id}`,
-        got: `epoch ${epoch}`,
-      })
-    }
     if (known !== undefined && (known.epoch !== epoch || !equal(known.key, sealedKey))) {
       throw invalidChange('the session is there with another key', { where: `session ${id}` })
     }
@@ -121,10 +112,6 @@ function writeKeys(index: Index, collection: number, change: Change) {
   }
   /** Number of the session of a block or record. */
   return (one: { readonly epoch: number; readonly session: string }, where: string): number => {
-    if (!epochs.has(one.epoch)) {
-      const got = `epoch ${one.epoch}`
-      throw invalidChange('the collection does not have this epoch', { where, got })
-    }
     if (one.session === '') return 0
     const session = sessions.get(one.session)
     if (session?.epoch === one.epoch) return session.number
@@ -133,8 +120,13 @@ function writeKeys(index: Index, collection: number, change: Change) {
 }
 
 function removeEpochs(index: Index, collection: number, epochs: readonly number[]): void {
+  const newest = index.get<{ epoch: number }>(
+    'SELECT max(epoch) AS epoch FROM epoch WHERE collection = ?',
+    collection,
+  )?.epoch
   for (const epoch of epochs) {
     const where = `epoch ${epoch}`
+    if (epoch === newest) throw invalidChange('the newest epoch stays', { where })
     for (const table of ['block', 'record'] as const) {
       // Both texts are constants; a table's name cannot be a bound value.
       const sql = {
@@ -148,9 +140,6 @@ function removeEpochs(index: Index, collection: number, epochs: readonly number[
     index.run('DELETE FROM session WHERE collection = ? AND epoch = ?', collection, epoch)
     index.run('DELETE FROM epoch WHERE collection = ? AND epoch = ?', collection, epoch)
     if (index.changes() === 0) throw invalidChange('there is no such epoch', { where })
-  }
-  if (index.get('SELECT 1 FROM epoch WHERE collection = ? LIMIT 1', collection) === undefined) {
-    throw invalidChange('the last epoch stays', { where: 'removeEpochs' })
   }
 }
 

@@ -251,3 +251,51 @@ export function checkChange(info: CollectionInfo, change: Change): void {
     removeOnce(String(number), where)
   }
 }
+
+/**
+ * Epochs of a change that the collection, with the epochs and check values in `known`, does not have yet.
+ * @throws EmbeddingError STORE_INVALID for one with another key, or older than what is there.
+ */
+export function newEpochs(
+  change: Change,
+  known: ReadonlyMap<number, string>,
+): ReadonlyMap<number, string> {
+  const added = new Map<number, string>()
+  let newest = Math.max(...known.keys())
+  for (const { epoch, check } of change.epochs ?? []) {
+    const there = known.get(epoch) ?? added.get(epoch)
+    if (there === check) continue
+    const where = `epoch ${epoch}`
+    if (there !== undefined) throw invalidChange('the epoch is there with another key', { where })
+    if (epoch < newest) {
+      throw invalidChange('a new epoch is older than one that is there', {
+        where,
+        expected: `more than ${newest}`,
+      })
+    }
+    added.set(epoch, check)
+    newest = epoch
+  }
+  return added
+}
+
+/** @throws EmbeddingError EPOCH_OUTDATED; STORE_INVALID for an epoch that is not there yet. */
+export function checkEpochs(change: Change, newest: number): void {
+  const parts = { sessions: change.sessions, blocks: change.blocks, records: change.records }
+  for (const [part, all] of Object.entries(parts)) {
+    for (const [index, { epoch }] of (all ?? []).entries()) {
+      if (epoch === newest) continue
+      const where = `${part}[${index}]`
+      const got = `epoch ${epoch}`
+      if (!(epoch < newest)) {
+        throw invalidChange('the collection does not have this epoch', { where, got })
+      }
+      throw new EmbeddingError('EPOCH_OUTDATED', 'the collection has a newer key by now', {
+        where,
+        expected: `epoch ${newest}, its newest`,
+        got,
+        hint: 'open the ingest again: with the seeds of all its epochs, or with a new kit from the key holder',
+      })
+    }
+  }
+}

@@ -27,7 +27,7 @@ export interface NewRecord extends RecordContent {
   /**
    * Re-encryption of a stored record: written only while that record still has that version, and in its
    * stead; skipped otherwise, which leaves the slot dead. Also skipped, and the stored record removed, when
-   * {@link RecordContent.token} has a record with a larger version: another writer's, of the same id.
+   * {@link RecordContent.token} has a record with a larger version: of a writer that did not say what it replaces.
    */
   readonly instead?: Expected | undefined
 }
@@ -43,10 +43,15 @@ export interface Move extends Expected {
  * One atomic change. Order of effect: epochs and sessions, blocks, deletions, records, moves, removal of
  * blocks, of epochs. What contradicts itself (a token written twice, two records for one
  * slot) or the store (an unknown epoch, a block that is gone) is refused as a whole.
+ *
+ * Blocks, records and sessions are of the collection's newest epoch, else EPOCH_OUTDATED: a writer knows the
+ * tokens that an id has under the epochs before its own and can replace what is there, but not those of later
+ * ones. So no id ever has two records.
  */
 export interface Change {
   /** Id of the collection it was made for; COLLECTION_NOT_FOUND when the name stands for another one now. */
   readonly collection?: string
+  /** New ones are newer than all there are; one that is there with the same check value is no error. */
   readonly epochs?: readonly KeyEpoch[]
   readonly sessions?: readonly IngestSession[]
   readonly blocks?: readonly BlockContent[]
@@ -57,7 +62,7 @@ export interface Change {
   readonly moves?: readonly Move[]
   /** Numbers of blocks to remove. Records that are still placed in one come into the tail; none is lost. */
   readonly removeBlocks?: readonly number[]
-  /** Epochs to forget, with their sessions; refused with STORE_INVALID while a block or record has one. */
+  /** Epochs to forget, with their sessions; STORE_INVALID for the newest and while a block or record has one. */
   readonly removeEpochs?: readonly number[]
 }
 
@@ -95,7 +100,7 @@ export interface EmbeddingStore extends AsyncDisposable {
   collections(): Promise<readonly string[]>
   collection(name: string): Promise<CollectionState>
   dropCollection(name: string): Promise<void>
-  /** @throws EmbeddingError STORE_INVALID when the change contradicts itself or the store; StorageError. */
+  /** @throws EmbeddingError STORE_INVALID when the change contradicts itself or the store; EPOCH_OUTDATED; StorageError. */
   commit(name: string, change: Change): Promise<Committed>
 
   blocks(name: string, partition?: Partition): Promise<readonly BlockInfo[]>

@@ -34,6 +34,7 @@ const STATUS: Readonly<Record<EmbeddingErrorCode, number | { readonly inside: nu
   KEY_INVALID: { inside: 500 },
   KEY_MISMATCH: { inside: 500 },
   EPOCH_UNKNOWN: 409,
+  EPOCH_OUTDATED: 409,
   CIPHERTEXT_INVALID: 400,
   BLOCK_INVALID: { inside: 500 },
   RECORD_INVALID: { inside: 500 },

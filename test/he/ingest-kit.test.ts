@@ -25,7 +25,8 @@ const info: CollectionInfo = {
 }
 const keys = deriveKeys(new Uint8Array(32).fill(3), 2)
 const publicKey = Uint8Array.from({ length: 13_120 }, (_, i) => i)
-const bytes = await ingestKit(info, keys, publicKey)
+const before = deriveKeys(new Uint8Array(32).fill(4), 1)
+const bytes = await ingestKit(info, keys, [before], publicKey)
 const kit = parseIngestKit(bytes)
 
 const code = async (run: () => unknown) => {
@@ -44,7 +45,8 @@ describe('a kit', () => {
     expect(kit.filterToken).toEqual(keys.filterToken)
     expect(kit.hpkePublicKey).toHaveLength(32)
     expect(writeIngestKit(kit)).toEqual(bytes)
-    expect(await ingestKit(info, keys, publicKey)).toEqual(bytes)
+    expect(kit.earlier).toEqual([{ epoch: 1, idToken: before.idToken }])
+    expect(await ingestKit(info, keys, [before], publicKey)).toEqual(bytes)
   })
 
   it('holds no key that decrypts or authenticates', () => {
@@ -88,6 +90,15 @@ describe('a kit', () => {
       { hpke: 5 },
       { idToken: short },
       { filterToken: null },
+      { earlier: undefined },
+      { earlier: {} },
+      { earlier: [short] },
+      { earlier: [{ epoch: 1 }] },
+      { earlier: [{ epoch: 1, idToken: short }] },
+      { earlier: [{ epoch: 0, idToken: value['idToken'] }] },
+      { earlier: [{ epoch: 1.5, idToken: value['idToken'] }] },
+      { earlier: [{ epoch: 2, idToken: value['idToken'] }] },
+      { earlier: [1, 1].map((epoch) => ({ epoch, idToken: value['idToken'] })) },
       { collection: [] },
       { collection: { ...collection, more: 1 } },
       { collection: { ...collection, name: '../x' } },

@@ -2,12 +2,18 @@ import { randomBytes } from 'node:crypto'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { sha256, toHex, utf8 } from '../../src/bytes.ts'
+import { canonicalJson } from '../../src/canonical.ts'
+import { parseIngestKit } from '../../src/he/ingest-kit.ts'
 import { createIngest } from '../../src/he/public-ingest.ts'
 import { createKeyHolder } from '../../src/he/key-holder.ts'
 import { PUBLIC_KEY_PARAMETER_SET } from '../../src/he/parameters.ts'
 import { clustered, nearest } from './embeddings-data.ts'
+import type { EmbeddingStore } from '../../src/he/store.ts'
+import { idToken } from '../../src/he/tokens.ts'
 import type { Scorer } from '../../src/he/types.ts'
-import { type Site, fill, site } from './site.ts'
+import type { Json } from '../../src/types.ts'
+import { type Site, fill, silent, site } from './site.ts'
 
 let one: Site
 beforeAll(async () => {
@@ -94,14 +100,118 @@ describe('writers beside a rotation', () => {
     await expect(both.rotate(store, name, options)).rejects.toMatchObject({ code: 'ABORTED' })
     return { both, before, store }
   }
+  const tokensOf = async (holder: Site['holder'], name: string, id: string) => {
+    const kit = parseIngestKit(await holder.ingestKit(one.store, name))
+    return [...kit.earlier, kit].map(({ idToken: key }) => idToken(key, kit.info.id, id))
+  }
   const vectorOf = async (holder: Site['holder'], name: string, id: string) =>
     Array.from((await holder.get(one.store, name, [id]))[0]!.vector)
 
-  it('a newer vector under the new key is kept, not replaced by the one under the old key', async () => {
+  it('a kit that was made meanwhile replaces vectors under the old key at once', async () => {
+    const name = 'kit-meanwhile'
+    const { both, before, store } = await halfway(name)
+    const old = await store.find(name, await tokensOf(both, name, 'v500'))
+    expect(old.filter((one) => one !== undefined)).toMatchObject([{ epoch: 1 }])
+    await using ingest = await createIngest(await both.ingestKit(store, name), store)
+    const vector = Float32Array.from(rows[500]!, (value) => -value)
+    expect(await ingest.insert([{ id: 'v500', vector }])).toEqual({ items: 1, replaced: 1 })
+    expect((await store.collection(name)).records).toBe(700)
+    const hits = await both.search(one.scorer, name, rows[500]!, { k: 5 })
+    expect(hits.map(({ id }) => id)).not.toContain('v500')
+    expect(await both.search(one.scorer, name, vector, { k: 1 })).toMatchObject([{ id: 'v500' }])
+    // Once the rotation is over, it goes on as it is.
+    await both.rotate(store, name)
+    expect(await ingest.insert([{ id: 'v501', vector }])).toEqual({ items: 1, replaced: 1 })
+    expect((await store.collection(name)).records).toBe(700)
+    expect(await faults(both, name)).toEqual([])
+    await before[Symbol.asyncDispose]()
+    await both[Symbol.asyncDispose]()
+  })
+
+  it('a kit from before is refused, open or not, and has written nothing', async () => {
+    const name = 'kit-before'
+    const { holder, store, seed } = one
+    const create = { name, dimensions: 32, parameterSet: PUBLIC_KEY_PARAMETER_SET }
+    await holder.createCollection(store, create)
+    const kit = await holder.ingestKit(store, name)
+    await using ingest = await createIngest(kit, store)
+    await ingest.insert([{ id: 'a', vector: rows[0]! }])
+    const next = { epoch: 2, seed: randomBytes(32) }
+    await using both = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next] })
+    await both.rotate(store, name)
+    const { sequence } = await store.collection(name)
+    const outdated = { code: 'EPOCH_OUTDATED', hint: expect.stringContaining('new kit') as unknown }
+    await expect(ingest.insert([{ id: 'a', vector: rows[1]! }])).rejects.toMatchObject(outdated)
+    await expect(createIngest(kit, store)).rejects.toMatchObject(outdated)
+    expect((await store.collection(name)).sequence).toBe(sequence)
+    // One that could not name the old record of an id is refused, too.
+    await using all = await createKeyHolder({ seeds: [next, { epoch: 3, seed }] })
+    const stop = new AbortController()
+    stop.abort()
+    await expect(all.rotate(store, name, { signal: stop.signal })).rejects.toMatchObject({
+      code: 'ABORTED',
+    })
+    const kitFields = JSON.parse(
+      Buffer.from(await all.ingestKit(store, name)).toString(),
+    ) as Record<string, Json>
+    expect(kitFields['earlier']).toHaveLength(1)
+    delete kitFields['sha256']
+    const forged = { ...kitFields, earlier: [] }
+    const digest = toHex(sha256(utf8(canonicalJson(forged))))
+    const bytes = utf8(canonicalJson({ ...forged, sha256: digest }))
+    await expect(createIngest(bytes, store)).rejects.toMatchObject({ code: 'KEY_MISMATCH' })
+  })
+
+  it('a rotation that begins while a key holder writes: it writes again under the new key', async () => {
+    const name = 'crossing'
+    const { holder, store, seed } = one
+    await holder.createCollection(store, { name, dimensions: 32 })
+    await fill(one, name, rows.slice(0, 300))
+    const next = { epoch: 2, seed: randomBytes(32) }
+    await using both = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next] })
+    const stop = new AbortController()
+    stop.abort()
+    /** Each time before a commit under the old key, once: a rotation begins, or is already under way. */
+    let begun = 0
+    const crossed: EmbeddingStore = {
+      ...store,
+      async commit(to, change) {
+        if (begun++ === 0) {
+          await both.rotate(store, name, { signal: stop.signal }).catch(() => undefined)
+        }
+        return store.commit(to, change)
+      },
+    }
+    await using ingest = await both.ingest(crossed, name)
+    await ingest.insert([{ id: 'v1', vector: rows[2]! }])
+    expect(begun).toBe(2)
+    const state = await store.collection(name)
+    expect(state).toMatchObject({ records: 300, epochs: [{ epoch: 1 }, { epoch: 2 }] })
+    expect(await vectorOf(both, name, 'v1')).toEqual(Array.from(rows[2]!))
+    const third = { epoch: 3, seed: randomBytes(32) }
+    await using all = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next, third] })
+    let met = 0
+    const again: EmbeddingStore = {
+      ...store,
+      async commit(to, change) {
+        if (met++ === 0) {
+          await all.rotate(store, name, { signal: stop.signal }).catch(() => undefined)
+        }
+        return store.commit(to, change)
+      },
+    }
+    await all.compact(again, name, { minLive: 1 })
+    expect(met).toBeGreaterThan(1)
+    expect(new Set((await store.blocks(name)).map(({ epoch }) => epoch))).toContain(3)
+    await all.rotate(store, name)
+    expect(await store.collection(name)).toMatchObject({ records: 300, epochs: [{ epoch: 3 }] })
+    expect(await faults(all, name)).toEqual([])
+  })
+
+  it('a newer vector under the new key is kept, whatever its writer said that it replaces', async () => {
     const name = 'newer'
     const { both, before, store } = await halfway(name)
-    // A kit knows the tokens of its own epoch only: the old record of the id stays for now.
-    await using ingest = await createIngest(await both.ingestKit(store, name), store)
+    await using ingest = await createIngest(await both.ingestKit(store, name), silent(store))
     await ingest.insert([{ id: 'v500', vector: rows[3]! }])
     expect((await store.collection(name)).records).toBe(701)
     expect(await vectorOf(both, name, 'v500')).toEqual(Array.from(rows[3]!))

@@ -268,11 +268,11 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         const seen = [(await store.collection(NAME)).sequence]
         const { token } = record()
         const changes: Change[] = [
-          { epochs: [epochOf(2)] },
-          { sessions: [session(2)] },
           { blocks: [block(1)] },
           { records: [record({ token })] },
           { delete: [token] },
+          { epochs: [epochOf(2)] },
+          { sessions: [session(2)] },
         ]
         for (const change of changes) {
           const { sequence } = await commit(change)
@@ -309,9 +309,9 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
       })
 
       it('re-encrypts a record that is as it was read', async () => {
-        await commit({ epochs: [epochOf(2)] })
         const old = record()
         await commit({ records: [old] })
+        await commit({ epochs: [epochOf(2)] })
         const instead = { token: old.token, version: await versionOf(old.token) }
         const next = record({ epoch: 2, instead, place: { block: 0, slot: 0 } })
         const change = { blocks: [block(1, { epoch: 2 })], records: [next] }
@@ -513,16 +513,13 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
       })
 
       it('adds and forgets epochs and sessions', async () => {
-        const [second, third] = [epochOf(2), epochOf(3)]
+        const [second, third] = [epochOf(2), epochOf(4)]
         const one = session(2)
-        await commit({ epochs: [second, third], sessions: [one] })
-        const state = await store.collection(NAME)
-        expect(state.epochs.map(({ epoch }) => epoch).sort()).toEqual([1, 2, 3])
-        expect(state.epochs).toContainEqual(second)
-        expect(state.sessions).toEqual([one])
+        await commit({ epochs: [second], sessions: [one] })
+        expect((await store.collection(NAME)).sessions).toEqual([one])
         // The same again is no contradiction, another check value is.
         await commit({ epochs: [second], sessions: [one] })
-        expect((await store.collection(NAME)).epochs).toHaveLength(3)
+        expect((await store.collection(NAME)).epochs).toHaveLength(2)
         await refused({ epochs: [epochOf(2)] })
         await refused({ sessions: [{ ...one, sealedKey: bytes(80) }] })
 
@@ -532,16 +529,24 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
           records: [inSession],
         })
         await refused({ removeEpochs: [2] })
+        await commit({ epochs: [third] })
+        await refused({ epochs: [epochOf(3)] })
+        await refused({ epochs: [epochOf(6), epochOf(5)] })
+        const state = await store.collection(NAME)
+        expect(state.epochs.map(({ epoch }) => epoch).sort()).toEqual([1, 2, 4])
+        expect(state.epochs).toContainEqual(second)
+        await refused({ removeEpochs: [2] })
         await commit({ removeBlocks: blocks })
         await refused({ removeEpochs: [2] })
         await commit({ delete: [inSession.token] })
         await commit({ removeEpochs: [2] })
         const left = await store.collection(NAME)
         expect(left.sessions).toEqual([])
-        expect(left.epochs.map(({ epoch }) => epoch).sort()).toEqual([1, 3])
-        await refused({ removeEpochs: [1, 3] })
+        expect(left.epochs.map(({ epoch }) => epoch).sort()).toEqual([1, 4])
+        await refused({ removeEpochs: [4] })
+        await refused({ removeEpochs: [1, 4] })
         await refused({ removeEpochs: [2] })
-        await refused({ records: [inSession] })
+        await refused({ records: [record({ epoch: 4, session: one.id })] })
       })
 
       it('uses epochs and sessions that come with it', async () => {
@@ -555,12 +560,36 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         expect(await store.collection(NAME)).toMatchObject({ records: 1, sessions: [one] })
         // Forgotten in the commit that takes away what had it.
         const [stored] = await collect(store.all(NAME))
+        const instead = { token: stored!.token, version: stored!.version }
         await commit({
-          records: [record({ instead: { token: stored!.token, version: stored!.version } })],
+          epochs: [epochOf(3)],
+          records: [record({ epoch: 3, instead })],
           removeBlocks: [stored!.place!.block],
           removeEpochs: [2],
         })
         expect((await store.collection(NAME)).sessions).toEqual([])
+      })
+
+      it('takes nothing new under an older epoch, whose writers cannot name the tokens of the newer', async () => {
+        const [one, old] = [session(1), record()]
+        await commit({ sessions: [one], records: [old] })
+        await commit({ epochs: [epochOf(2)] })
+        const late: Record<string, Change> = {
+          'a record': { records: [record({ epoch: 2 }), record()] },
+          'a record of a session': { records: [record({ session: one.id })] },
+          'a block': { blocks: [block(1, { epoch: 2 }), block(1)] },
+          'a session': { sessions: [session(1)] },
+          'what comes with a newer one': { epochs: [epochOf(3)], records: [record({ epoch: 2 })] },
+        }
+        for (const [what, change] of Object.entries(late)) {
+          const before = await everything()
+          await expect(commit(change), what).rejects.toMatchObject({ code: 'EPOCH_OUTDATED' })
+          expect(await everything(), what).toEqual(before)
+        }
+        // What is there may still move and go.
+        const move = { token: old.token, version: await versionOf(old.token), block: 0, slot: 0 }
+        await commit({ blocks: [block(1, { epoch: 2 })], moves: [move] })
+        expect(await commit({ delete: [old.token] })).toMatchObject({ deleted: 1 })
       })
 
       it('is refused as a whole when it contradicts itself or the store', async () => {
@@ -836,7 +865,7 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
           slot,
         })
         await same({ blocks: [block(3)], records: placed(2) })
-        await same({ epochs: [epochOf(2)], sessions: [session()] })
+        await same({ sessions: [session()] })
         await same({ delete: [token()] })
         await other({ records: [a] })
         await other({ records: [b] })
@@ -857,6 +886,7 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         await other({ removeBlocks: next.blocks })
         await other({ blocks: [block(1)], records: placed(1, 0, { token: a.token }) })
         await other({ records: [record({ token: a.token })] })
+        await same({ epochs: [epochOf(2)] })
       })
 
       it('is ordered by version', async () => {
@@ -908,18 +938,18 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
       })
 
       it('goes through all records by version, from any point, of one epoch', async () => {
-        await commit({ epochs: [epochOf(2)] })
-        const records = Array.from({ length: 40 }, (_, n) => record({ epoch: 1 + (n % 2) }))
-        await commit({ records })
+        const records = Array.from({ length: 40 }, (_, n) => record({ epoch: n < 20 ? 1 : 2 }))
+        await commit({ records: records.slice(0, 20) })
+        await commit({ epochs: [epochOf(2)], records: records.slice(20) })
         const all = await collect(store.all(NAME))
         expect(all.map(contentOf)).toEqual(records.map(contentOf))
-        const { version } = all[17]!
-        expect(await collect(store.all(NAME, { after: version }))).toEqual(all.slice(18))
-        const odd = all.filter((one) => one.epoch === 2)
-        expect(odd).toHaveLength(20)
-        expect(await collect(store.all(NAME, { epoch: 2 }))).toEqual(odd)
+        const { version } = all[27]!
+        expect(await collect(store.all(NAME, { after: version }))).toEqual(all.slice(28))
+        const second = all.filter((one) => one.epoch === 2)
+        expect(second).toHaveLength(20)
+        expect(await collect(store.all(NAME, { epoch: 2 }))).toEqual(second)
         expect(await collect(store.all(NAME, { epoch: 2, after: version }))).toEqual(
-          odd.filter((one) => one.version > version),
+          second.filter((one) => one.version > version),
         )
         expect(await collect(store.all(NAME, { epoch: 7 }))).toEqual([])
         expect(await collect(store.all(NAME, { after: all.at(-1)!.version }))).toEqual([])
