@@ -266,6 +266,7 @@ export type EmbeddingErrorCode =
   | 'KEY_MISMATCH'
   | 'EPOCH_UNKNOWN'
   | 'EPOCH_OUTDATED'
+  | 'SESSION_UNKNOWN'
   | 'CIPHERTEXT_INVALID'
   | 'BLOCK_INVALID'
   | 'RECORD_INVALID'

@@ -18,8 +18,8 @@ export interface CompactReport {
 }
 
 /**
- * Rewrites sparse blocks, blocks of public-key ingests (twice as large) and the tail. Searches go on
- * meanwhile; stopped at any point, nothing is lost and the next run goes on.
+ * Rewrites sparse blocks, blocks of public-key ingests (twice as large) and the tail, and forgets the sessions
+ * of those ingests. Searches go on meanwhile; stopped at any point, nothing is lost and the next run goes on.
  */
 export async function compact(
   store: EmbeddingStore,
@@ -28,11 +28,17 @@ export async function compact(
   { minLive = 0.75, ...options }: CompactOptions = {},
 ): Promise<CompactReport> {
   const { name } = keys.info
+  const state = await store.collection(name)
   const enough = minLive * keys.geometry.vectorsPerBlock
   const sparse = (await store.blocks(name))
     .filter(({ live, session }) => live < enough || session !== '')
     .map(({ block }) => block)
   const tail = (await store.tail(name)).records
   const records = await repack(store, keys, epoch, sparse, tail, options)
+  const { sessions } = state
+  if (sessions.length > 0) {
+    const removeSessions = sessions.map(({ id }) => id)
+    await store.commit(name, { collection: keys.info.id, removeSessions })
+  }
   return { blocks: sparse.length, records }
 }

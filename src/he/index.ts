@@ -14,6 +14,7 @@ export {
 export type { KeySeed } from './keyring.ts'
 export type { Hit, QueryVector, SearchOptions, SearchTimings } from './search.ts'
 export type { CompactOptions, CompactReport } from './compact.ts'
+export type { PurgeOptions } from './purge.ts'
 export type { RotateReport } from './rotate.ts'
 export type { MaintenanceOptions } from './rebuild.ts'
 export {

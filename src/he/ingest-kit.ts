@@ -153,7 +153,7 @@ export async function openSession(
   } catch {
     throw new EmbeddingError('KEY_MISMATCH', 'an ingest session does not open with this seed', {
       where: `${info.name}, epoch ${session.epoch}, session ${session.id}`,
-      hint: 'it was changed, or sealed to another seed or collection',
+      hint: 'it was changed, or sealed to another seed or collection; keyrite embeddings delete --invalid takes its records away',
     })
   } finally {
     wipe(sessionKey)

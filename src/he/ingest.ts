@@ -52,7 +52,6 @@ export function ingestWith(
 ): Ingest {
   const { name, id: collection } = first.info
   const { vectorsPerBlock } = first.geometry
-  let announced = first.session === undefined
   let closed = false
 
   /** Makes one change of the items: a block when they fill one, else tail records. */
@@ -83,11 +82,11 @@ export function ingestWith(
       : []
     await store.commit(name, {
       collection,
-      ...(announced || sealer.session === undefined ? {} : { sessions: [sealer.session] }),
+      // Each time: a compaction may have forgotten it since.
+      ...(sealer.session === undefined ? {} : { sessions: [sealer.session] }),
       blocks,
       records,
     })
-    announced = true
     return known.filter((record) => record !== undefined).length
   }
 

@@ -13,6 +13,7 @@ import { type Ingest, ingestWith } from './ingest.ts'
 import { ingestKit } from './ingest-kit.ts'
 import { type CollectionKeys, type KeySeed, createKeyring } from './keyring.ts'
 import { againWhenOutdated } from './outdated.ts'
+import { type PurgeOptions, purge } from './purge.ts'
 import { DEFAULT_PARAMETER_SET, geometryOf, parseParameterSet } from './parameters.ts'
 import { type MaintenanceOptions, sealTail } from './rebuild.ts'
 import { type RotateReport, rotate } from './rotate.ts'
@@ -26,7 +27,7 @@ import {
 } from './search.ts'
 import { seal } from './seal.ts'
 import type { EmbeddingStore, StoreFault } from './store.ts'
-import type { CollectionInfo, Item, KeyEpoch, Metric, Scorer } from './types.ts'
+import type { CollectionInfo, CollectionState, Item, KeyEpoch, Metric, Scorer } from './types.ts'
 import { verifyCollection } from './verify-collection.ts'
 
 /** For {@link KeyHolder.createCollection}. */
@@ -91,6 +92,8 @@ export interface KeyHolder extends AsyncDisposable {
   ): Promise<readonly (Item | undefined)[]>
   /** Returns how many there were. */
   delete(store: EmbeddingStore, name: string, ids: readonly string[]): Promise<number>
+  /** Deletes what an ingest session wrote, or what does not open; returns how many. See `purge.ts`. */
+  purge(store: EmbeddingStore, name: string, options: PurgeOptions): Promise<number>
   compact(store: EmbeddingStore, name: string, options?: CompactOptions): Promise<CompactReport>
   /** Encrypts everything again under the newest seed; goes on where it was stopped. */
   rotate(store: EmbeddingStore, name: string, options?: MaintenanceOptions): Promise<RotateReport>
@@ -209,11 +212,11 @@ export async function createKeyHolder(options: {
       set: (tail: OpenTail) => void own.set(state.info.id, tail),
     }
     /** Whether a rotation began or ended, or the collection was made anew, since its state was read. */
-    const changed = async (): Promise<boolean> => {
-      const { info, epochs } = await read()
+    const rekeyed = ({ info, epochs }: CollectionState): boolean => {
       const now = epochs.map(({ epoch }) => epoch).sort((a, b) => a - b)
       return info.id !== state.info.id || now.join() !== keys.epochs.join()
     }
+    const changed = (now: CollectionState) => now.sequence !== state.sequence || rekeyed(now)
     let found: readonly (readonly Hit[])[] | undefined
     try {
       found = await searchCollection(
@@ -226,10 +229,10 @@ export async function createKeyHolder(options: {
       )
     } catch (error) {
       const stale = error instanceof EmbeddingError && OUTDATED.has(error.code)
-      if (!stale || tries >= SEARCH_TRIES || !(await changed())) throw error
+      if (!stale || tries >= SEARCH_TRIES || !changed(await read())) throw error
     }
     // Records of an epoch that no filter token was made for would not be found.
-    const partial = options.filter !== undefined && tries < SEARCH_TRIES && (await changed())
+    const partial = options.filter !== undefined && tries < SEARCH_TRIES && rekeyed(await read())
     if (found !== undefined && !partial) return found
     return search(scorer, name, queries, { ...options, signal, onTimings }, tries + 1)
   }
@@ -290,6 +293,9 @@ export async function createKeyHolder(options: {
         delete: ids.flatMap((id) => keys.tokens(id)),
       })
       return deleted
+    },
+    async purge(store, name, purgeOptions) {
+      return purge(store, await opened(store, name, false), purgeOptions)
     },
     compact: (store, name, compactOptions) =>
       againWhenOutdated(async () => {

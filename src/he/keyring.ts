@@ -13,7 +13,7 @@ import { type SessionKeys, openSession } from './ingest-kit.ts'
 import { type DerivedKeys, deriveKeys } from './keys.ts'
 import { type Geometry, geometryOf } from './parameters.ts'
 import { quantiseVector } from './quantise.ts'
-import { type OpenedRecord, openRecord } from './record.ts'
+import { type OpenedRecord, openRecord, sessionPart } from './record.ts'
 import { type SealCipher, createSealCipher } from './seal-cipher.ts'
 import { filterToken, idToken } from './tokens.ts'
 import type {
@@ -220,9 +220,9 @@ export function createKeyring(seeds: readonly KeySeed[]): Keyring {
       }
       if (problem === undefined) return
       throw new EmbeddingError('RECORD_INVALID', 'a record is not one the collection takes', {
-        where: `${info.name}, token ${toHex(stored.token)}`,
+        where: `${info.name}, token ${toHex(stored.token)}${sessionPart(stored)}`,
         got: problem,
-        hint: 'an ingest has made it so: take its kit away',
+        hint: 'an ingest has made it so: take its kit away; keyrite embeddings delete --invalid takes such records away',
       })
     }
 

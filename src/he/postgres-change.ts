@@ -227,6 +227,21 @@ async function removeBlocks(on: Applying): Promise<number> {
   return moved?.count ?? 0
 }
 
+/** Forgets those of these sessions that nothing has. */
+async function removeSessions(on: Applying): Promise<void> {
+  const gone = on.change.removeSessions ?? []
+  if (gone.length === 0) return
+  const { s } = on
+  await run(
+    on,
+    'sessions_forget',
+    `DELETE FROM ${s}.sessions WHERE collection = $1 AND id = ANY($2)
+       AND id NOT IN (SELECT session FROM ${s}.blocks WHERE collection = $1)
+       AND id NOT IN (SELECT session FROM ${s}.records WHERE collection = $1)`,
+    gone,
+  )
+}
+
 async function removeEpochs(on: Applying, epochs: ReadonlyMap<number, string>): Promise<void> {
   const gone = [...new Set(on.change.removeEpochs ?? [])]
   if (gone.length === 0) return
@@ -312,6 +327,7 @@ export async function applyChange(
   await writeRecords(on, plan)
   await freeSlots(on, plan)
   const fromBlocks = await removeBlocks(on)
+  await removeSessions(on)
   await removeEpochs(on, keys.epochs)
 
   const sequence = row.sequence + 1

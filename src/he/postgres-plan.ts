@@ -40,6 +40,7 @@ export interface Plan {
 export function tokensOf(change: Change): Uint8Array[] {
   const all = [
     ...(change.delete ?? []),
+    ...(change.deleteUnchanged ?? []).map(({ token }) => token),
     ...(change.records ?? []).flatMap(({ token, replaces = [], instead }) => [
       token,
       ...replaces,
@@ -68,6 +69,12 @@ export function planChange(
 
   let deleted = 0
   for (const token of change.delete ?? []) if (now.delete(toHex(token))) deleted++
+  for (const { token, version: read } of change.deleteUnchanged ?? []) {
+    if (now.get(toHex(token))?.version === read) {
+      now.delete(toHex(token))
+      deleted++
+    } else skipped++
+  }
   for (const record of change.records ?? []) {
     const { token, replaces = [], instead } = record
     if (instead !== undefined) {

@@ -46,6 +46,10 @@ const NONCE = 12
 const TAG = 16
 const PADDING = 32
 
+/** For the place of a fault: which ingest made the record or block, if it was one. */
+export const sessionPart = ({ session }: Pick<RecordContext, 'session'>): string =>
+  session === '' ? '' : `, session ${session}`
+
 /** SP 800-38D calls it AAD. */
 function associatedData({ collectionId, epoch, session, token }: RecordContext): Uint8Array {
   return utf8(canonicalJson(['keyrite-he/1 record', collectionId, epoch, session, toHex(token)]))
@@ -142,9 +146,9 @@ export function openRecord(
     return decode(clear)
   } catch {
     throw new EmbeddingError('RECORD_INVALID', 'a record does not open', {
-      where: `collection ${context.collectionId}, token ${toHex(context.token)}`,
+      where: `collection ${context.collectionId}, token ${toHex(context.token)}${sessionPart(context)}`,
       expected: 'a record sealed under this key for this id',
-      hint: 'it was changed, exchanged or made with another key: run keyrite embeddings verify',
+      hint: 'it was changed, exchanged or made with another key: run keyrite embeddings verify; keyrite embeddings delete --invalid takes such records away',
     })
   } finally {
     wipe(clear)

@@ -243,7 +243,7 @@ export async function searchCollection(
   ): Hit[] {
     const found = new Map<string, { score: number; metadata: Metadata; version: number }>()
     const add = ({ id, vector, metadata, version }: VersionedRecord): void => {
-      // Writers with keys of two epochs may both have written it.
+      // The holder of a kit may not have said what a record replaces.
       if ((found.get(id)?.version ?? -1) > version) return
       const score = exactScore(info.metric, query.vector, vector)
       found.set(id, { score, metadata, version })

@@ -2,12 +2,13 @@
  * Writes one change into the index, inside one transaction. Counts, bitmaps and the live bytes of
  * segments are kept up to date here, so that nothing has to be counted when it is asked for.
  */
-import { equal, toHex } from '../bytes.ts'
+import { toHex } from '../bytes.ts'
 import type { Change, Committed, Expected, NewRecord } from './store.ts'
-import { checkEpochs, invalidChange, newEpochs } from './store-check.ts'
+import { invalidChange } from './store-check.ts'
 import { FRAME_HEADER_BYTES } from './segment-frame.ts'
 import type { Appended, SegmentSize } from './segment-writer.ts'
 import { clearBit, setBit } from './slot-bits.ts'
+import { removeEpochs, removeSessions, writeKeys } from './sqlite-epochs.ts'
 import type { Index } from './sqlite-index.ts'
 import {
   blockCrc,
@@ -62,84 +63,6 @@ export function createLedger(index: Index) {
           keep ?? 0,
         )
         .map(({ number }) => number),
-  }
-}
-
-/** Writes epochs and sessions; returns which session a block or record may have. */
-function writeKeys(index: Index, collection: number, change: Change) {
-  const known = new Map(
-    index
-      .all<{ epoch: number; kcv: string }>(
-        'SELECT epoch, kcv FROM epoch WHERE collection = ?',
-        collection,
-      )
-      .map(({ epoch, kcv }) => [epoch, kcv]),
-  )
-  const added = newEpochs(change, known)
-  for (const [epoch, check] of added) {
-    index.run(
-      'INSERT INTO epoch (collection, epoch, kcv) VALUES (?, ?, ?)',
-      collection,
-      epoch,
-      check,
-    )
-  }
-  checkEpochs(change, Math.max(...known.keys(), ...added.keys()))
-  const readSessions = () =>
-    new Map(
-      index
-        .all<{ number: number; id: string; epoch: number; key: Uint8Array }>(
-          'SELECT number, id, epoch, sealed_key AS "key" FROM session WHERE collection = ?',
-          collection,
-        )
-        .map((row) => [row.id, row]),
-    )
-  let sessions = readSessions()
-  for (const { id, epoch, sealedKey } of change.sessions ?? []) {
-    const known = sessions.get(id)
-    if (known !== undefined && (known.epoch !== epoch || !equal(known.key, sealedKey))) {
-      throw invalidChange('the session is there with another key', { where: `session ${id}` })
-    }
-    index.run(
-      `INSERT INTO session (collection, id, epoch, sealed_key) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO NOTHING`,
-      collection,
-      id,
-      epoch,
-      sealedKey,
-    )
-    sessions = readSessions()
-  }
-  /** Number of the session of a block or record. */
-  return (one: { readonly epoch: number; readonly session: string }, where: string): number => {
-    if (one.session === '') return 0
-    const session = sessions.get(one.session)
-    if (session?.epoch === one.epoch) return session.number
-    throw invalidChange('the collection does not have this session in this epoch', { where })
-  }
-}
-
-function removeEpochs(index: Index, collection: number, epochs: readonly number[]): void {
-  const newest = index.get<{ epoch: number }>(
-    'SELECT max(epoch) AS epoch FROM epoch WHERE collection = ?',
-    collection,
-  )?.epoch
-  for (const epoch of epochs) {
-    const where = `epoch ${epoch}`
-    if (epoch === newest) throw invalidChange('the newest epoch stays', { where })
-    for (const table of ['block', 'record'] as const) {
-      // Both texts are constants; a table's name cannot be a bound value.
-      const sql = {
-        block: 'SELECT 1 FROM block WHERE collection = ? AND epoch = ? LIMIT 1',
-        record: 'SELECT 1 FROM record WHERE collection = ? AND epoch = ? LIMIT 1',
-      }[table]
-      if (index.get(sql, collection, epoch) !== undefined) {
-        throw invalidChange(`a ${table} still has this epoch`, { where })
-      }
-    }
-    index.run('DELETE FROM session WHERE collection = ? AND epoch = ?', collection, epoch)
-    index.run('DELETE FROM epoch WHERE collection = ? AND epoch = ?', collection, epoch)
-    if (index.changes() === 0) throw invalidChange('there is no such epoch', { where })
   }
 }
 
@@ -263,6 +186,14 @@ export function writeChange(
   const numberAt = (at: number): number => numbers[at] ?? Number.NaN
 
   for (const token of change.delete ?? []) deleted += dropToken(token) ? 1 : 0
+  for (const one of change.deleteUnchanged ?? []) {
+    const old = expected(one)
+    if (old === undefined) skipped += 1
+    else {
+      drop(old)
+      deleted += 1
+    }
+  }
 
   const insert = (record: NewRecord, where: string, segment: number, at: number): void => {
     const session = sessionNumber(record, where)
@@ -362,6 +293,9 @@ export function writeChange(
       block,
       bits,
     )
+  }
+  if ((change.removeSessions ?? []).length > 0) {
+    removeSessions(index, collection, change.removeSessions ?? [])
   }
   if ((change.removeEpochs ?? []).length > 0) {
     removeEpochs(index, collection, change.removeEpochs ?? [])

@@ -193,7 +193,12 @@ function checkPlacements(info: CollectionInfo, change: Change): void {
   }
   const written = new Set<string>()
   const writeOnce = once('a token is written')
-  const takeOnce = once('a stored record is re-encrypted or moved')
+  const takeOnce = once('a stored record is re-encrypted, moved or deleted')
+  for (const [index, { token }] of (change.deleteUnchanged ?? []).entries()) {
+    const where = `deleteUnchanged[${index}]`
+    checkToken(token, where)
+    takeOnce(toHex(token), where)
+  }
   for (const [index, record] of records.entries()) {
     const where = `records[${index}]`
     checkRecord(info, record, where)

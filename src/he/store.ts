@@ -41,7 +41,7 @@ export interface Move extends Expected {
 
 /**
  * One atomic change. Order of effect: epochs and sessions, blocks, deletions, records, moves, removal of
- * blocks, of epochs. What contradicts itself (a token written twice, two records for one
+ * blocks, of sessions, of epochs. What contradicts itself (a token written twice, two records for one
  * slot) or the store (an unknown epoch, a block that is gone) is refused as a whole.
  *
  * Blocks, records and sessions are of the collection's newest epoch, else EPOCH_OUTDATED: a writer knows the
@@ -57,11 +57,15 @@ export interface Change {
   readonly blocks?: readonly BlockContent[]
   /** Tokens of records to delete; unknown ones are no error. */
   readonly delete?: readonly Uint8Array[]
+  /** Records to delete only while they are what was read. */
+  readonly deleteUnchanged?: readonly Expected[]
   /** A record with the same token is replaced (upsert); its old slot is dead. */
   readonly records?: readonly NewRecord[]
   readonly moves?: readonly Move[]
   /** Numbers of blocks to remove. Records that are still placed in one come into the tail; none is lost. */
   readonly removeBlocks?: readonly number[]
+  /** Sessions to forget, unless a block or record has them: those stay. */
+  readonly removeSessions?: readonly string[]
   /** Epochs to forget, with their sessions; STORE_INVALID for the newest and while a block or record has one. */
   readonly removeEpochs?: readonly number[]
 }
@@ -72,7 +76,7 @@ export interface Committed {
   /** Numbers given to {@link Change.blocks}, in order. */
   readonly blocks: readonly number[]
   readonly deleted: number
-  /** Records and moves that met another version. */
+  /** Records, moves and deletions that met another version. */
   readonly skipped: number
 }
 

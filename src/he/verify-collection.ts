@@ -4,6 +4,7 @@ import { prepareItem } from './item.ts'
 import type { CollectionKeys } from './keyring.ts'
 import { unpackBlock } from './packing.ts'
 import type { MaintenanceOptions } from './rebuild.ts'
+import { sessionPart } from './record.ts'
 import { throwIfEnded } from './deadline.ts'
 import type { EmbeddingStore, StoreFault } from './store.ts'
 import type { BlockInfo, StoredRecord } from './types.ts'
@@ -67,7 +68,7 @@ export async function* verifyCollection(
 
   for (const info of await store.blocks(name)) {
     throwIfEnded(signal)
-    const where = `block ${info.block}`
+    const where = `block ${info.block}${sessionPart(info)}`
     const rows = await rowsOf(info)
     if (rows === undefined) continue
     if (typeof rows === 'string') yield { where, what: rows }
@@ -80,7 +81,7 @@ export async function* verifyCollection(
       const slot = record.place?.slot ?? -1
       const integers = await integersOf(record)
       if (typeof integers === 'string') {
-        yield { where: `${where}, slot ${slot}`, what: integers }
+        yield { where: `block ${info.block}, slot ${slot}${sessionPart(record)}`, what: integers }
       } else if (typeof rows !== 'string') {
         const row = rows[slot]
         if (row === undefined || !row.every((value, at) => value === integers[at])) {
@@ -101,7 +102,7 @@ export async function* verifyCollection(
     throwIfEnded(signal)
     const integers = await integersOf(record)
     if (typeof integers === 'string') {
-      yield { where: `tail, version ${record.version}`, what: integers }
+      yield { where: `tail, version ${record.version}${sessionPart(record)}`, what: integers }
     }
   }
 }

@@ -35,6 +35,7 @@ const STATUS: Readonly<Record<EmbeddingErrorCode, number | { readonly inside: nu
   KEY_MISMATCH: { inside: 500 },
   EPOCH_UNKNOWN: 409,
   EPOCH_OUTDATED: 409,
+  SESSION_UNKNOWN: 404,
   CIPHERTEXT_INVALID: 400,
   BLOCK_INVALID: { inside: 500 },
   RECORD_INVALID: { inside: 500 },

@@ -570,6 +570,46 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         expect((await store.collection(NAME)).sessions).toEqual([])
       })
 
+      it('forgets sessions that nothing has', async () => {
+        const [one, two, three] = [session(), session(), session()]
+        const own = record({ session: two.id })
+        const { blocks } = await commit({
+          sessions: [one, two, three],
+          blocks: [block(1, { session: one.id })],
+          records: [own],
+        })
+        const left = async () => (await store.collection(NAME)).sessions.map(({ id }) => id).sort()
+        const all = [one.id, two.id, three.id]
+        await commit({ removeSessions: [hex16(), ...all] })
+        expect(await left()).toEqual([one.id, two.id].sort())
+        await commit({ removeSessions: all, removeBlocks: blocks })
+        expect(await left()).toEqual([two.id])
+        await commit({ delete: [own.token], removeSessions: [one.id] })
+        expect(await left()).toEqual([two.id])
+        await commit({ removeSessions: all })
+        expect(await left()).toEqual([])
+        // A writer that is still at work says again what it writes in.
+        await refused({ records: [record({ session: two.id })] })
+        await commit({ sessions: [two], records: [record({ session: two.id })] })
+        expect(await left()).toEqual([two.id])
+      })
+
+      it('deletes a record only while it is what was read, when asked so', async () => {
+        const [tail, sealed, other] = [record(), record({ place: { block: 0, slot: 0 } }), record()]
+        await commit({ blocks: [block(1)], records: [tail, sealed, other] })
+        const read = await Promise.all(
+          [tail, sealed, other].map(async ({ token: wanted }) => {
+            return { token: wanted, version: await versionOf(wanted) }
+          }),
+        )
+        await commit({ records: [record({ token: other.token })] })
+        const change = { deleteUnchanged: [...read, { token: token(), version: 1 }] }
+        expect(await commit(change)).toMatchObject({ deleted: 2, skipped: 2 })
+        expect(await store.collection(NAME)).toMatchObject({ records: 1, tail: 1 })
+        expect(await liveSlots()).toEqual({})
+        expect((await findOne(other.token))?.version).toBeGreaterThan(read[2]!.version)
+      })
+
       it('takes nothing new under an older epoch, whose writers cannot name the tokens of the newer', async () => {
         const [one, old] = [session(1), record()]
         await commit({ sessions: [one], records: [old] })
@@ -605,6 +645,19 @@ export function storeConformance(name: string, open: () => Promise<StoreUnderTes
         const changes: Record<string, Change> = {
           'a token of 15 bytes': { records: [good, record({ token: bytes(15) })] },
           'an empty token': { records: [good, record({ token: bytes(0) })] },
+          'a record read, and deleted twice': {
+            records: [good],
+            deleteUnchanged: [expected, expected],
+          },
+          'a record deleted and moved': {
+            blocks: [block(1)],
+            deleteUnchanged: [expected],
+            moves: [{ ...expected, block: 0, slot: 0 }],
+          },
+          'a read record of 17 bytes': {
+            records: [good],
+            deleteUnchanged: [{ token: bytes(17), version: 1 }],
+          },
           'a deletion of 17 bytes': { records: [good], delete: [bytes(17)] },
           'a token twice': { records: [good, record({ token: good.token })] },
           'an unknown field': { records: [good, record({ filters: { weight: token() } })] },

@@ -48,6 +48,10 @@ export function createModel() {
         blocks.set(given[index]!, content)
       }
       for (const one of change.delete ?? []) deleted += rows.delete(toHex(one)) ? 1 : 0
+      for (const { token, version } of change.deleteUnchanged ?? []) {
+        if (find(token, version) === undefined) skipped += 1
+        else deleted += rows.delete(toHex(token)) ? 1 : 0
+      }
       for (const one of change.records ?? []) {
         if (one.instead !== undefined) {
           if (find(one.instead.token, one.instead.version) === undefined) {
@@ -89,11 +93,14 @@ export function createModel() {
       const filters = (): Record<string, Uint8Array> =>
         roll(3) === 0 ? {} : { colour: colours[roll(3)]!, size: colours[roll(3)]! }
       const deletions = take(roll(3)).map((row) => row.content.token)
+      const stale = () => (roll(5) === 0 ? 1 : 0)
+      const unchanged = take(roll(3)).map(({ content: { token }, version }) => {
+        return { token, version: version + stale() }
+      })
       const content = Array.from({ length: roll(3) }, () => block(1 + roll(20)))
       const free = content.flatMap(({ slots }, index) =>
         Array.from({ length: slots }, (_, slot) => ({ block: index, slot })),
       )
-      const stale = () => (roll(5) === 0 ? 1 : 0)
       const records = Array.from({ length: roll(12) }, (): NewRecord => {
         const kind = roll(6)
         const old = kind < 3 ? take(1)[0] : undefined
@@ -113,6 +120,7 @@ export function createModel() {
       return {
         blocks: content,
         delete: roll(4) === 0 ? [...deletions, token()] : deletions,
+        deleteUnchanged: unchanged,
         records,
         moves,
         removeBlocks,
