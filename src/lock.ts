@@ -4,6 +4,7 @@
  * to another process is told apart by its start time. The directory must be on a local file system.
  */
 import { open, readFile, readlink, unlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 
 import { utf8 } from './bytes.ts'
 import { canonicalJson } from './canonical.ts'
@@ -96,16 +97,38 @@ async function createExclusively(path: string, bytes: Uint8Array): Promise<boole
   return true
 }
 
-function locked(path: string, holder: Holder | undefined, me: Holder): StorageError {
-  const foreign = holder !== undefined && holder.pidNamespace !== me.pidNamespace
-  return new StorageError('LOCKED', 'another process is writing here', {
-    where: path,
-    got: holder === undefined ? 'a lock without a holder' : `process ${holder.pid}`,
-    hint:
-      holder === undefined || foreign
-        ? `make sure that no process or container is writing here, then remove ${path}`
-        : 'end that process first; there is one writer at a time',
-  })
+/** Words that name a command and what it is for; options and their values are none. */
+const COMMAND_WORD = /^[a-z][a-z0-9_-]*$/i
+
+/** What a process does: its program and the first words behind it; empty where nothing says it. */
+async function doing(pid: string): Promise<string> {
+  const [program = '', ...rest] = (await proc(readFile(`/proc/${pid}/cmdline`, 'utf8'))).split('\0')
+  const isNode = /^node(?:js)?$/.test(basename(program))
+  const script = rest.findIndex((word) => !word.startsWith('-'))
+  const [name = '', ...words] = isNode && script >= 0 ? rest.slice(script) : [program, ...rest]
+  const end = words.slice(0, 3).findIndex((word) => !COMMAND_WORD.test(word))
+  return [basename(name), ...words.slice(0, end < 0 ? 3 : end)].join(' ')
+}
+
+async function locked(path: string, holder: Holder | undefined, me: Holder): Promise<StorageError> {
+  const refuse = (got: string, hint: string): StorageError =>
+    new StorageError('LOCKED', 'another process is writing here', { where: path, got, hint })
+  if (holder === undefined) {
+    const gone = `only when no process or container is writing here any more, remove ${path}`
+    return refuse('a lock without a holder', `try again in a moment; ${gone}`)
+  }
+  if (holder.pidNamespace !== me.pidNamespace) {
+    const got = `process ${holder.pid} of another container`
+    return refuse(got, `wait until it has ended; only when it no longer exists, remove ${path}`)
+  }
+  if (holder.pid === me.pid) {
+    return refuse(`process ${holder.pid}: this one`, 'close what is open here before')
+  }
+  const what = await doing(holder.pid)
+  return refuse(
+    `process ${holder.pid}${what === '' ? '' : `: ${what}`}`,
+    'wait until it has ended, it is at work; the lock of one that was killed is taken over at once',
+  )
 }
 
 /** Throws `LOCKED` unless the lock is gone or stale; says which. */
@@ -113,7 +136,7 @@ async function inspect(path: string, me: Holder): Promise<'gone' | 'stale'> {
   const found = await readIfPresent(path)
   if (found === undefined) return 'gone'
   const holder = parseHolder(found)
-  if (!(await isStale(holder, me))) throw locked(path, holder, me)
+  if (!(await isStale(holder, me))) throw await locked(path, holder, me)
   return 'stale'
 }
 
@@ -131,10 +154,10 @@ export async function takeLock(path: string): Promise<() => Promise<void>> {
   // Two processes that find one stale lock must not both remove it (the second would remove the first
   // one's new lock), so removing is itself done under a lock.
   const breaking = `${path}.break`
-  if (!(await createExclusively(breaking, content))) throw locked(breaking, undefined, me)
+  if (!(await createExclusively(breaking, content))) throw await locked(breaking, undefined, me)
   try {
     if ((await inspect(path, me)) === 'stale') await remove(path)
-    if (!(await createExclusively(path, content))) throw locked(path, undefined, me)
+    if (!(await createExclusively(path, content))) throw await locked(path, undefined, me)
     return release
   } finally {
     await remove(breaking)

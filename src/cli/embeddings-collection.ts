@@ -1,13 +1,25 @@
 /** `keyrite embeddings create`, `state` and `drop`: collections as wholes. */
 import { type Command, Option } from 'commander'
 
-import { ConfigError } from '../errors.ts'
-import type { CollectionState, EmbeddingStore, Metric } from '../he/scorer-side.ts'
+import { ConfigError, EmbeddingError } from '../errors.ts'
+import type {
+  CollectionInfo,
+  CollectionState,
+  EmbeddingStore,
+  KeyHolder,
+  Metric,
+} from '../he/index.ts'
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
 import { embeddingKeyOptions } from './embedding-keys.ts'
-import { type HolderOptions, withCollection } from './embeddings-holder.ts'
+import { type HolderOptions, withCollection, withKeyHolder } from './embeddings-holder.ts'
 import { EXAMPLE_KEYS, append, decimal } from './embeddings-options.ts'
-import { type StoreOptions, openCliStore, storeOptions } from './embeddings-store.ts'
+import {
+  type StoreOptions,
+  isDatabase,
+  openCliStore,
+  storeLocation,
+  storeOptions,
+} from './embeddings-store.ts'
 import { grouped, megabytes } from './fpe-progress.ts'
 import { personalQuestions, threeTimes } from './questions.ts'
 import type { Screen } from './screen.ts'
@@ -21,17 +33,45 @@ interface CreateOptions extends HolderOptions {
   readonly filterField?: readonly string[]
 }
 
+type NewCollections = Pick<EmbeddingStore, 'createCollection'>
+
+/**
+ * A directory is looked at before anybody types a PIN, and becomes a store only for a collection that is sound:
+ * what is refused leaves nothing behind.
+ */
+async function newCollections(options: StoreOptions): Promise<NewCollections> {
+  try {
+    await using store = await openCliStore(options, 'read')
+    await store.collections()
+  } catch (error) {
+    const none = error instanceof EmbeddingError && error.code === 'STORE_UNAVAILABLE'
+    if (!none) throw error
+  }
+  return {
+    async createCollection(info, epoch) {
+      await using store = await openCliStore(options, 'create')
+      await store.createCollection(info, epoch)
+    },
+  }
+}
+
 async function create(invocation: Invocation<CreateOptions>): Promise<undefined> {
   const { args, options, output } = invocation
   const [name = ''] = args
   const { dimensions, metric, maxNorm, parameters, filterField } = options
-  const info = await withCollection(invocation, 'create', (holder, store) =>
+  const make = (holder: KeyHolder, store: NewCollections): Promise<CollectionInfo> =>
     holder.createCollection(store, {
       ...{ name, dimensions, metric, maxNorm },
       parameterSet: parameters,
       fields: filterField,
-    }),
-  )
+    })
+  let info: CollectionInfo
+  if (isDatabase(await storeLocation(options))) {
+    info = await withCollection(invocation, 'create', make)
+  } else {
+    const store = await newCollections(options)
+    info = await withKeyHolder(invocation, (holder) => make(holder, store))
+  }
   output.document({ command: 'embeddings create', collection: info })
   output.text.print(`collection ${info.name} is there`, { style: 'green' })
   printFields(output.text, [
@@ -116,6 +156,15 @@ async function drop({ args, options, output, io }: Invocation<DropOptions>): Pro
       questions.screen.ask('   type the name of the collection:')
       const typed = await questions.keyboard.line()
       return typed === name ? { value: true } : { fault: 'that is not its name' }
+    }).catch((error: unknown) => {
+      if (!(error instanceof ConfigError)) throw error
+      throw new ConfigError('a person must confirm this, and there is no terminal', {
+        where: '--confirm',
+        expected: `a terminal, or --confirm ${name}`,
+        got: 'neither',
+        hint: `if all of its vectors shall go, say so: --confirm ${name}`,
+        cause: error,
+      })
     })
   } else if (options.confirm !== name) {
     throw new ConfigError('the name that confirms is another one', {

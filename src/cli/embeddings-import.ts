@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 
 import { sha256, toHex } from '../bytes.ts'
-import { ConfigError, EmbeddingError } from '../errors.ts'
+import { ConfigError, EmbeddingError, KeyriteError } from '../errors.ts'
 import type {
   CollectionInfo,
   EmbeddingStore,
@@ -10,18 +10,17 @@ import type {
   ImportOptions,
   Ingest,
   Inserted,
-  Item,
   ItemSource,
 } from '../he/index.ts'
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
 import { type EmbeddingKeyOptions, embeddingKeyOptions } from './embedding-keys.ts'
 import { type Checkpoint, noCheckpoint, openCheckpoint } from './embeddings-checkpoint.ts'
-import { usingFile } from './embeddings-file.ts'
+import { type Fault, insertUntilFault } from './embeddings-feed.ts'
+import { requirePlace, usingFile, writeWhole } from './embeddings-file.ts'
 import { type HolderOptions, withCollection, withKeyHolder } from './embeddings-holder.ts'
 import { EXAMPLE_KEYS, append, holderOptions } from './embeddings-options.ts'
 import { countPrinter, secondsSince, stopRequests, stoppedAfter } from './embeddings-progress.ts'
 import { type StoreOptions, openCliStore, storeOptions } from './embeddings-store.ts'
-import { writeNew } from './ceremony-plan.ts'
 import { UsageError } from './exit-code.ts'
 import { grouped } from './fpe-progress.ts'
 import { ingestLibrary } from './libraries.ts'
@@ -102,28 +101,27 @@ async function checkpointOf(
   })
 }
 
-/** Ends early when a person wants it: what was read until then is still made durable. */
-async function* untilStopped(
-  items: AsyncIterable<Item>,
-  signal: AbortSignal,
-): AsyncGenerator<Item> {
-  try {
-    for await (const item of items) {
-      if (signal.aborted) return
-      yield item
-    }
-  } catch (error) {
-    // A stream that we ended ourselves reports that as an error.
-    if (!signal.aborted) throw error
-  }
-}
-
-/** An error of one item, with its place in the input. */
-function inInput(error: unknown, input: string, from: number): unknown {
-  if (!(error instanceof EmbeddingError) || error.index === undefined) return error
-  const { code, message, expected, got, hint, index } = error
-  const where = `${input}, item ${from + index + 1}${error.where ? `, ${error.where}` : ''}`
-  return new EmbeddingError(code, message, { where, expected, got, hint, cause: error })
+/** An error of one item, with its place in the input and how to go on behind what is kept. */
+function inInput(
+  error: unknown,
+  { in: input, checkpoint }: ImportCommandOptions,
+  { from, durable }: { readonly from: number; readonly durable: number },
+): unknown {
+  if (!(error instanceof KeyriteError)) return error
+  const index = error instanceof EmbeddingError ? error.index : undefined
+  const place = index === undefined ? undefined : `${input}, item ${from + index + 1}`
+  // A checkpoint is of the file as it is; mended, it is another one.
+  const instead = checkpoint === undefined ? '' : ' in place of --checkpoint'
+  const goOn =
+    durable > from
+      ? `everything before it is in: mend it, and go on with --skip ${durable}${instead}`
+      : undefined
+  const joined = (parts: readonly (string | undefined)[], between: string): string | undefined =>
+    parts.filter((part) => part !== undefined).join(between) || undefined
+  return Object.create(error, {
+    where: { value: joined([place, error.where], ', '), enumerable: true },
+    hint: { value: joined([error.hint, goOn], '; '), enumerable: true },
+  }) as KeyriteError
 }
 
 /** The input and how far an earlier run came with it. */
@@ -147,13 +145,15 @@ async function pour(
     checkpoint.note(durable)
     show(durable)
   }
+  let fault: Fault | undefined
   try {
-    const items = untilStopped(source.items(from), signal)
-    const inserted = await ingest.insert(items, { onProgress })
-    durable = from + inserted.items
+    const result = await insertUntilFault(ingest, () => source.items(from), signal, onProgress)
+    fault = result.fault
+    durable = from + result.items
+    if (fault !== undefined) throw fault.error
     if (signal.aborted) throw signal.reason
     await checkpoint.finish()
-    return inserted
+    return result
   } catch (error) {
     checkpoint.note(durable)
     const kept = options.checkpoint !== undefined
@@ -164,9 +164,10 @@ async function pour(
     const goOn = kept
       ? 'the same command goes on from there'
       : 'the same command begins again and replaces what is there, or --skip goes on'
+    if (fault !== undefined) throw inInput(fault.error, options, { from, durable })
     throw signal.aborted
       ? stoppedAfter(`after ${grouped(durable)} vectors of the input`, goOn, error)
-      : inInput(error, options.in, from)
+      : error
   }
 }
 
@@ -224,6 +225,8 @@ async function importItems(invocation: ImportInvocation): Promise<undefined> {
       ? await streamSource(reading, signal)
       : await openItems(options.in, reading)
   const checkpoint = await checkpointOf(options, info, source, reading)
+  // Where the file says how many items it has, a --skip that is too large is refused before a PIN is asked for.
+  if (source.count !== undefined) source.items(checkpoint.from)
   const { items, replaced } = await withIngest(invocation, store, (ingest) =>
     pour(invocation, { source, checkpoint, signal }, ingest),
   )
@@ -238,16 +241,21 @@ async function importItems(invocation: ImportInvocation): Promise<undefined> {
   return undefined
 }
 
-async function writeKit(
-  invocation: Invocation<HolderOptions & { out: string }>,
-): Promise<undefined> {
+interface KitOptions extends HolderOptions {
+  readonly out: string
+  readonly replace?: boolean
+}
+
+async function writeKit(invocation: Invocation<KitOptions>): Promise<undefined> {
   const { args, options, output } = invocation
   const [name = ''] = args
+  const { replace = false } = options
+  await requirePlace(options.out, replace)
   const kit = await withCollection(invocation, 'read', (holder, store) =>
     holder.ingestKit(store, name),
   )
   // Whoever has it can add vectors, and look for ids that they guess.
-  await writeNew(options.out, kit, 0o600)
+  await writeWhole(options.out, kit, replace)
   const digest = toHex(sha256(kit))
   const { out: file } = options
   output.document({ command: 'embeddings kit', collection: name, file, sha256: digest })
@@ -310,13 +318,16 @@ export function addImportCommands(group: Command, dispatch: Dispatch): void {
     },
     run: importItems,
   })
-  addCommand<HolderOptions & { out: string }>(group, dispatch, {
+  addCommand<KitOptions>(group, dispatch, {
     usage: 'kit <collection>',
     summary: 'Write the public keys for an ingest that must not decrypt',
     details:
       'Whoever has the kit can add and replace vectors, and read none. Compare its SHA-256 where it is used: vectors are encrypted to whoever\u2019s keys are in it. The collection needs parameters with room for the noise of public keys: create it with --parameters bgv-n2048-q51-t14-b8, or bgv-n2048-q51-t14-b16 above 1200 dimensions; they cannot be changed later.',
     examples: [`embeddings kit docs --out docs.kit --store ./vectors ${EXAMPLE_KEYS}`],
-    options: (command) => holderOptions(command).requiredOption('-o, --out <file>', 'the kit'),
+    options: (command) =>
+      holderOptions(command)
+        .requiredOption('-o, --out <file>', 'the kit')
+        .option('--replace', 'replace a file that is there'),
     run: writeKit,
   })
 }

@@ -18,7 +18,7 @@ interface IdOptions extends HolderOptions {
   readonly ids?: string
 }
 
-/** Ids of the command line and of `--ids`. */
+/** Ids of the command line and of `--ids`, each once. */
 async function idsOf({ args, options }: Invocation<IdOptions>): Promise<string[]> {
   const { linesOf } = await ingestLibrary()
   const ids = args.slice(1)
@@ -27,7 +27,7 @@ async function idsOf({ args, options }: Invocation<IdOptions>): Promise<string[]
     const stream = options.ids === '-' ? process.stdin : createReadStream(options.ids)
     for await (const { text } of linesOf(stream as AsyncIterable<Uint8Array>, where)) ids.push(text)
   }
-  if (ids.length > 0) return ids
+  if (ids.length > 0) return [...new Set(ids)]
   throw new UsageError('USAGE', 'no id is given', {
     where: '<ids...>',
     expected: 'ids as arguments, or --ids FILE with one a line',

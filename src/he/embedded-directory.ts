@@ -12,7 +12,7 @@ import { dirname, join, resolve } from 'node:path'
 
 import { makeDirectory, storageError, syncDirectory } from '../durable.ts'
 import { errnoOf } from '../errno.ts'
-import { EmbeddingError } from '../errors.ts'
+import { ConfigError, EmbeddingError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import { createIndex, INDEX_DRAFT, INDEX_FILE } from './sqlite-index.ts'
 
@@ -37,8 +37,10 @@ async function namesIn(directory: string): Promise<readonly string[] | undefined
     const code = errnoOf(cause)
     if (code === 'ENOENT') return undefined
     if (code !== 'ENOTDIR') throw storageError(directory, cause)
-    throw new EmbeddingError('STORE_INVALID', 'a store is a directory, and this is a file', {
+    throw new ConfigError('a store is a directory, and this is a file', {
       where: directory,
+      expected: 'a directory with a store',
+      got: 'a file, or a path through one',
       hint: 'name another path',
     })
   }
@@ -63,7 +65,7 @@ async function inspect(directory: string): Promise<boolean> {
   if (names?.includes(INDEX_FILE) === true) return true
   const foreign = names?.find((name) => !isLeftover(name))
   if (foreign === undefined) return false
-  throw new EmbeddingError('STORE_INVALID', 'the directory is not an embedding store', {
+  throw new ConfigError('the directory is not an embedding store', {
     where: directory,
     expected: `${INDEX_FILE}, or an empty directory to make a store in`,
     got: JSON.stringify(foreign),
@@ -73,8 +75,8 @@ async function inspect(directory: string): Promise<boolean> {
 
 /**
  * Makes sure that there is a store.
- * @throws EmbeddingError STORE_UNAVAILABLE when there is none and none is to be made, STORE_INVALID when
- * the directory is something else; StorageError.
+ * @throws EmbeddingError STORE_UNAVAILABLE when there is none and none is to be made; ConfigError when
+ * the path is something else; StorageError.
  */
 export async function prepareDirectory(path: string, create: boolean): Promise<string> {
   const directory = resolve(path)

@@ -34,8 +34,8 @@ export interface EmbeddedStoreOptions {
 
 /**
  * Opens the store in a directory.
- * @throws EmbeddingError STORE_UNAVAILABLE when there is none, STORE_INVALID when the directory is
- * something else, damaged or of another version; StorageError.
+ * @throws EmbeddingError STORE_UNAVAILABLE when there is none, STORE_INVALID when it is damaged or of another
+ * version; ConfigError when the path is something else; StorageError.
  */
 export async function openEmbeddedStore(
   path: string,

@@ -52,7 +52,8 @@ function formatOf(out: string): (typeof EXPORT_FORMATS)[number] {
   })
 }
 
-async function requireDirectory(path: string): Promise<void> {
+/** @throws ConfigError when there is no such directory to write into. */
+export async function requireDirectory(path: string): Promise<void> {
   if (await exists(path)) return
   throw new ConfigError('there is no such directory', {
     where: path,

@@ -26,6 +26,7 @@ export type Fields = Readonly<Record<string, unknown>>
 const MAX_ID_BYTES = 512
 
 const kindOf = (value: unknown): string => {
+  if (typeof value === 'bigint') return 'a whole number'
   if (value === null || value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
@@ -67,7 +68,9 @@ export function vectorOf(value: unknown, where: string, dimensions?: number): Fl
   }
   const vector = new Float32Array(length)
   for (let i = 0; i < length; i += 1) {
-    const number = numbers[i]
+    const given = numbers[i]
+    // JSON that writes a large coordinate with all its digits; float32 has fewer anyway.
+    const number = typeof given === 'bigint' ? Number(given) : given
     vector[i] = typeof number === 'number' ? number : Number.NaN
     if (Number.isFinite(vector[i])) continue
     throw new FormatError('a coordinate is no number of float32', {
@@ -79,20 +82,30 @@ export function vectorOf(value: unknown, where: string, dimensions?: number): Fl
   return vector
 }
 
+/** The number that has all digits of an integer. @throws FormatError when none has. */
+function exactNumber(value: bigint, where: string): number {
+  if (String(Number(value)) === String(value)) return Number(value)
+  throw new FormatError('a whole number in metadata is too large to be kept exactly', {
+    where,
+    expected: `at most ${Number.MAX_SAFE_INTEGER} in size (2^53 - 1)`,
+    got: 'a larger one',
+    hint: 'write it as text, in quotation marks; filters then ask for the same text',
+  })
+}
+
 function metadataValue(value: unknown, where: string, nested: 'refuse' | 'json'): MetadataValue {
   if (typeof value === 'boolean') return value
   if (typeof value === 'string' && value.isWellFormed()) return value
   if (typeof value === 'number' && Number.isFinite(value)) return value
-  if (typeof value === 'bigint' && Number.isSafeInteger(Number(value))) return Number(value)
+  if (typeof value === 'bigint') return exactNumber(value, where)
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString()
   const structured = typeof value === 'object' && !ArrayBuffer.isView(value)
   if (structured && nested === 'json') {
-    return JSON.stringify(value, (_, inner: unknown) =>
-      typeof inner === 'bigint' ? String(inner) : inner,
-    )
+    return JSON.stringify(value, (_, inner: unknown) => {
+      return typeof inner === 'bigint' ? exactNumber(inner, where) : inner
+    })
   }
-  const size = typeof value === 'number' || typeof value === 'bigint'
-  const got = size ? 'a number too large to be exact' : kindOf(value)
+  const got = typeof value === 'number' ? 'a number that is not finite' : kindOf(value)
   throw new FormatError('metadata have a value that cannot be kept', {
     where,
     expected: 'text, a finite number, true or false',

@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises'
 import { ConfigError } from '../errors.ts'
 import type { FieldMapping } from './import-item.ts'
 import { type SideFiles, openMatrix } from './import-matrix.ts'
+import { tooFewToSkip } from './import-lines.ts'
 import { jsonLinesItems } from './json-lines-items.ts'
 import { openParquet } from './parquet-items.ts'
 import type { Item } from './types.ts'
@@ -29,7 +30,10 @@ export interface ItemSource extends AsyncDisposable {
   readonly format: ImportFormat
   /** Items there are, where the file says it. */
   readonly count: number | undefined
-  /** Items in the order of the file, after the first `skip`. @throws FormatError that names the place. */
+  /**
+   * Items in the order of the file, after the first `skip`.
+   * @throws FormatError that names the place, or when there are fewer items than are to be skipped.
+   */
   items(skip?: number): AsyncIterable<Item>
 }
 
@@ -43,6 +47,11 @@ const NAMES: readonly (readonly [RegExp, ImportFormat])[] = [
 /** The format a file's name stands for; undefined: none. */
 export const formatOfName = (path: string): ImportFormat | undefined =>
   NAMES.find(([pattern]) => pattern.test(path))?.[1]
+
+/** @throws FormatError when not even those that are to be skipped are there. */
+function checkSkip(path: string, rows: number, skip = 0): void {
+  if (skip > rows) throw tooFewToSkip(path, skip, rows)
+}
 
 const closed = (): Promise<void> => Promise.resolve()
 
@@ -69,7 +78,10 @@ export async function openItems(path: string, options: ImportOptions = {}): Prom
   }
   if (format === 'parquet') {
     const open = await openParquet(path, options)
-    const items = (skip?: number) => open.items(skip)
+    const items = (skip?: number) => {
+      checkSkip(path, open.rows, skip)
+      return open.items(skip)
+    }
     return { format, count: open.rows, items, [Symbol.asyncDispose]: closed }
   }
   if (matrix) {
@@ -78,7 +90,10 @@ export async function openItems(path: string, options: ImportOptions = {}): Prom
     return {
       format,
       count: open.rows,
-      items: (skip) => open.items(skip),
+      items: (skip) => {
+        checkSkip(path, open.rows, skip)
+        return open.items(skip)
+      },
       [Symbol.asyncDispose]: close,
     }
   }

@@ -25,9 +25,19 @@ function trimmed(bytes: Uint8Array, number: number): Uint8Array {
 
 const isBlank = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0x20 || byte === 9)
 
+/** Nothing is left of an input once its first items are skipped, and not even those are there. */
+export const tooFewToSkip = (where: string, skip: number, count: number): FormatError =>
+  new FormatError('the input has fewer items than are to be skipped', {
+    where,
+    expected: `${skip} items to skip, and those to read behind them`,
+    got: `${count} items`,
+    hint: 'nothing was imported; is it the right file, and the right number?',
+  })
+
 /**
  * The lines that are not blank, after the first `skip` of them. Skipped lines are not decoded.
- * @throws FormatError on a line that is too long or not UTF-8; `where` and the number name it.
+ * @throws FormatError on a line that is too long or not UTF-8, where `where` and the number name it; and when
+ * there are fewer lines than are to be skipped.
  */
 export async function* linesOf(
   chunks: AsyncIterable<Uint8Array>,
@@ -74,4 +84,5 @@ export async function* linesOf(
     const line = take()
     if (line !== undefined) yield line
   }
+  if (left > 0) throw tooFewToSkip(where, skip, skip - left)
 }

@@ -36,7 +36,7 @@ describe('one writer per directory', () => {
       await expect(open(dir, { mode })).rejects.toMatchObject({
         name: 'StorageError',
         code: 'LOCKED',
-        got: `process ${process.pid}`,
+        got: `process ${process.pid}: this one`,
       })
     }
     await log.append({ type: 'x' })
@@ -58,7 +58,11 @@ describe('one writer per directory', () => {
     let output = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
     while (!output.includes('ack')) await sleep(5)
-    await expect(open(dir)).rejects.toMatchObject({ code: 'LOCKED', got: `process ${child.pid}` })
+    await expect(open(dir)).rejects.toMatchObject({
+      code: 'LOCKED',
+      got: `process ${child.pid}: appending-process.ts`,
+      hint: expect.stringMatching(/^wait until it has ended/),
+    })
     const already = output.length
     while (output.length === already) await sleep(5)
     child.kill('SIGKILL')

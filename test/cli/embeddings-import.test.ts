@@ -1,6 +1,6 @@
 /** `keyrite embeddings import`: every format, streams, kits, and what an interruption leaves. */
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { parquetWriteBuffer } from 'hyparquet-writer'
@@ -104,20 +104,75 @@ describe('a format', () => {
     }
   })
 
+  it('with fewer items than are to be skipped is refused, and says how many there are', async () => {
+    const before = await records('formats')
+    const args = ['--id-field', 'key', '--vector-field', 'emb', '--skip', '3', '--json']
+    for (const file of ['in.jsonl', 'in.bin', 'in.parquet']) {
+      // Formats that say their length are refused before anybody is asked for a PIN.
+      const login = file === 'in.jsonl'
+      const names = file === 'in.bin' ? args.slice(4) : args
+      const all = ['import', 'formats', '--in', file, ...names, '--nested', 'json']
+      const ran = await site.run([...all, ...STORE, ...SEED], { login })
+      expect([file, ran.code, JSON.parse(ran.stdout)]).toEqual([
+        file,
+        3,
+        {
+          error: expect.objectContaining({
+            ...{ code: 'FORMAT', where: file, got: '2 items' },
+            hint: expect.stringMatching(/^nothing was imported/),
+          }),
+        },
+      ])
+    }
+    expect(await records('formats')).toBe(before)
+    const end = ['--in', 'in.bin', '--skip', '2']
+    expect(await good('import', 'formats', ...end)).toMatchObject({ items: 0, skipped: 2 })
+  })
+
   it('with a bad line keeps what came before it and names the line', async () => {
     await create('bad', 3)
     const many = Array.from({ length: 300 }, (_, i) =>
       JSON.stringify({ id: `${i}`, vector: [1, i, 2] }),
     )
     site.put('bad.jsonl', [...many, '{"id":"x","vector":[0,0,0]}'].join('\n'))
-    const zero = await site.run(['import', 'bad', '--in', 'bad.jsonl', ...STORE, ...SEED])
-    expect(zero.code).toBe(3)
-    expect(zero.stderr).toMatch(/kept: 256 of the vectors/)
-    expect(zero.stderr).toMatch(/VECTOR_INVALID[\s\S]*bad\.jsonl, item 301/)
-    expect(await records('bad')).toBe(256)
-    site.put('worse.jsonl', [...many, '{"id":"x","vector":[1,2'].join('\n'))
-    const broken = await site.run(['import', 'bad', '--in', 'worse.jsonl', ...STORE, ...SEED])
-    expect(broken.stderr).toMatch(/worse\.jsonl, line 301/)
+    // A vector that is no vector for cosine, a line that is no JSON, a field of no use: the item, or its line.
+    const faults = [
+      ['{"id":"x","vector":[0,0,0]}', /VECTOR_INVALID.*where: bad\.jsonl, item 301/],
+      ['{"id":"x","vector":[1,2', /FORMAT.*where: bad\.jsonl, line 301/],
+      ['{"id":"x","vector":[1,2,3],"n":12345678901234567890}', /bad\.jsonl, line 301, n.*as text/],
+    ] as const
+    const args = ['import', 'bad', '--in', 'bad.jsonl', ...STORE, ...SEED]
+    for (const [line, pattern] of faults) {
+      site.put('bad.jsonl', [...many, line].join('\n'))
+      await good('delete', 'bad', ...many.map((_, i) => `${i}`))
+      expect(await records('bad')).toBe(0)
+      const ran = await site.run(args)
+      const said = ran.stderr.replace(/\s+/g, ' ')
+      expect(ran.code).toBe(3)
+      expect(said).toMatch(/kept: 300 of the vectors/)
+      expect(said).toMatch(pattern)
+      expect(said).toMatch(
+        /hint:.*everything before it is in: mend it, and go on with --skip 300 *$/,
+      )
+      expect(await records('bad')).toBe(300)
+    }
+    site.put('bad.jsonl', [...many, '{"id":"x","vector":[3,2,1]}'].join('\n'))
+    expect(await good(...args.slice(0, 4), '--skip', '300')).toMatchObject({ items: 1 })
+    expect(await records('bad')).toBe(301)
+    const streamed = await site.spawn(['import', 'bad', '--in', '-', ...STORE, ...SEED], {
+      input: '{"id":"s1","vector":[1,2,3]}\n{"id":"s2","vector":[0,0,0]}\n',
+    })
+    expect([streamed.code, streamed.stderr]).toEqual([3, expect.stringContaining('kept: 1 of')])
+    expect(await records('bad')).toBe(302)
+  })
+
+  it('with a bad line says that the checkpoint does not fit the mended file', async () => {
+    const lines = ['{"id":"a","vector":[1,2,3]}', '{"id":"b","vector":[1]}']
+    site.put('half.jsonl', lines.join('\n'))
+    const args = ['import', 'bad', '--in', 'half.jsonl', '--checkpoint', 'half', ...STORE, ...SEED]
+    const ran = await site.run(args)
+    expect(ran.code).toBe(3)
+    expect(ran.stderr.replace(/\s+/g, ' ')).toMatch(/with --skip 1 in place of --checkpoint/)
   })
 })
 
@@ -143,6 +198,24 @@ describe('a kit', () => {
   it('adds vectors without a seed or a token, and opens nothing', async () => {
     await create('public', 3, '--parameters', 'bgv-n2048-q51-t14-b8')
     await good('kit', 'public', '--out', 'public.kit')
+    expect(statSync(site.at('public.kit')).mode & 0o777).toBe(0o600)
+    const kit = readFileSync(site.at('public.kit'), 'utf8')
+    const export_ = ['export', 'public', '--out', 'public.jsonl']
+    await good(...export_)
+    // Before anybody is asked for a PIN, and as `export` says it.
+    const taken = await site.run(['kit', 'public', '--out', 'public.kit', ...STORE, ...SEED], {
+      login: false,
+    })
+    const exported = await site.run([...export_, ...STORE, ...SEED])
+    expect([taken.code, taken.stderr]).toEqual([
+      exported.code,
+      exported.stderr.replace('public.jsonl', 'public.kit'),
+    ])
+    expect([taken.code, taken.stderr]).toEqual([3, expect.stringContaining('--replace')])
+    await good('kit', 'public', '--out', 'public.kit', '--replace')
+    // Its public key is another encryption of zero each time.
+    expect(readFileSync(site.at('public.kit'), 'utf8') === kit).toBe(false)
+    expect(readdirSync(site.dir).filter((name) => name.endsWith('.part'))).toEqual([])
     site.put('p.jsonl', '{"id":"a","vector":[1,2,3]}\n')
     const args = ['import', 'public', '--in', 'p.jsonl', '--kit', 'public.kit', ...STORE]
     const ran = await site.run(args, { login: false, env: { KEYRITE_MODULE: '/nowhere' } })

@@ -1,5 +1,5 @@
 /** `keyrite embeddings` on a real token: a collection from its creation to its end. */
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -73,7 +73,8 @@ describe('a collection', () => {
     expect(shown).toEqual({ id: 'doc-7', vector: Array.from(rows[8]!) })
     expect(got.stderr).toContain('not found: never')
     site.put('ids', 'doc-7\ndoc-8\nnever\n')
-    expect(await good('delete', 'docs', '--ids', 'ids')).toMatchObject({ asked: 3, deleted: 2 })
+    const twice = ['delete', 'docs', 'doc-7', 'doc-7', '--ids', 'ids']
+    expect(await good(...twice)).toMatchObject({ asked: 3, deleted: 2 })
     const [after] = await search('-k', '600')
     expect(after?.hits).toHaveLength(598)
     expect(after?.hits.map(({ id }) => id)).not.toContain('doc-7')
@@ -114,7 +115,10 @@ describe('a collection', () => {
     const wrong = await site.run([...drop, '--confirm', 'doc'], keyless)
     expect(wrong.code).toBe(3)
     const unasked = await site.spawn(drop, keyless)
-    expect([unasked.code, unasked.stderr]).toEqual([3, expect.stringContaining('no terminal')])
+    expect([unasked.code, unasked.stderr]).toEqual([
+      3,
+      expect.stringMatching(/no terminal[\s\S]*hint:.*--confirm docs/),
+    ])
     const done = await site.run([...drop, '--confirm', 'docs'], keyless)
     expect([done.code, done.stdout]).toEqual([0, 'dropped: docs, 598 vectors\n'])
     const list = await site.run(['state', ...STORE], keyless)
@@ -222,6 +226,50 @@ describe('a refusal', () => {
     const ran = await site.run([...args, '--json'], { login })
     expect([ran.code, error(ran)], ran.stderr).toMatchObject([code, { code: name }])
     expect(readdirSync(site.dir)).not.toContain('kit')
+  })
+
+  it.each([
+    ['a file', 'query.json', /a store is a directory, and this is a file/],
+    ['a path through a file', 'query.json/store', /a store is a directory/],
+    ['a directory of other things', 'letters', /the directory is not an embedding store/],
+  ])('of %s as a store is bad input, whoever asks', async (_, store, pattern) => {
+    mkdirSync(site.at('letters'), { recursive: true })
+    site.put('letters/letter.txt', 'dear')
+    for (const args of [
+      ['state'],
+      ['drop', 'x', '--confirm', 'x'],
+      ['create', 'x', '--dimensions', '3', ...SEED],
+      ['get', 'x', 'a', ...SEED],
+      ['verify', 'x', ...SEED],
+    ]) {
+      const ran = await site.run([...args, '--store', store], { login: false })
+      expect([args[0], ran.code, ran.stderr]).toEqual([args[0], 3, expect.stringMatching(pattern)])
+    }
+    expect(readdirSync(site.at('letters'))).toEqual(['letter.txt'])
+  })
+
+  it('of a creation leaves no store behind', async () => {
+    const create = ['create', 'x', '--store', 'new/store', '--seed', 'seed-1.json']
+    for (const [args, code] of [
+      [['--dimensions', '9000'], 3],
+      [['--dimensions', '3', '--parameters', 'ckks'], 3],
+      [['--dimensions', '3', '--metric', 'squared-l2'], 3],
+      [['--dimensions', '3', '--filter-field', 'a', '--filter-field', 'a'], 3],
+      [['--dimensions', '3', '--seed', 'query.json'], 3],
+    ] as const) {
+      const ran = await site.run([...create, ...args])
+      expect([args, ran.code]).toEqual([args, code])
+      expect(readdirSync(site.dir)).not.toContain('new')
+    }
+    const wrong = await site.spawn([...create, '--dimensions', '3', '--login-fd', '0'], {
+      ...{ input: `${'7'.repeat(64)}\n`, login: false },
+    })
+    expect([wrong.code, readdirSync(site.dir).includes('new')]).toEqual([4, false])
+    const made = await site.run([...create, '--dimensions', '3'])
+    expect([made.code, readdirSync(site.at('new/store'))]).toEqual([
+      0,
+      expect.arrayContaining(['index.sqlite', 'segments']),
+    ])
   })
 
   it('of a seed names its file, and those of all that were given', async () => {

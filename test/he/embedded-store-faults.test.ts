@@ -102,7 +102,7 @@ describe('a directory', () => {
     mkdirSync(directory)
     writeFileSync(join(directory, 'letter.txt'), 'dear')
     await expect(openEmbeddedStore(directory, o)).rejects.toMatchObject({
-      code: 'STORE_INVALID',
+      code: 'CONFIG',
       got: '"letter.txt"',
     })
     expect(readdirSync(directory)).toEqual(['letter.txt'])
@@ -111,7 +111,8 @@ describe('a directory', () => {
   it('that is a file is refused', async () => {
     writeFileSync(directory, 'x')
     await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject({
-      code: 'STORE_INVALID',
+      code: 'CONFIG',
+      expected: 'a directory with a store',
     })
     expect(readFileSync(directory, 'utf8')).toBe('x')
   })

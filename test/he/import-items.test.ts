@@ -49,6 +49,13 @@ describe('lines', () => {
     expect((await readItems(path)).map(({ id }) => id)).toEqual(['a', 'b'])
     expect((await readItems(path, {}, 1)).map(({ id }) => id)).toEqual(['b'])
     expect(await readItems(path, {}, 2)).toEqual([])
+    await expect(readItems(path, {}, 3)).rejects.toMatchObject({
+      code: 'FORMAT',
+      where: path,
+      expected: expect.stringMatching(/^3 items to skip/),
+      got: '2 items',
+      hint: expect.stringMatching(/^nothing was imported/),
+    })
   })
 
   it('that are too long are refused before they are held', async () => {
@@ -142,6 +149,34 @@ describe('a line', () => {
     const found = await refusal(jsonl(line))
     expect(found).toMatchObject({ name: 'FormatError', message })
     expect(found.where).toMatch(where)
+  })
+
+  it.each([
+    ['{"id":"a","vector":[1],"n":12345678901234567890}', {}],
+    ['{"id":"a","vector":[1],"metadata":{"n":-9007199254740993}}', {}],
+    ['{"id":"a","vector":[1],"n":[{"deep":9007199254740993}]}', { nested: 'json' }],
+  ] as const)('%s would lose digits, and is refused', async (line, options) => {
+    const path = jsonl('{"id":"0","vector":[1],"n":9007199254740991}', line)
+    const found = await refusal(path, options)
+    expect(found.name).toBe('FormatError')
+    expect(found.message).toMatch(/too large to be kept exactly/)
+    expect(found.where).toBe(`${path}, line 2, n`)
+    expect(found.text).toMatch(/write it as text/)
+    expect(found.text).not.toContain(/\d{16,}/.exec(line)![0])
+  })
+
+  it('keeps large numbers where no digit is lost: ids, coordinates, text, and what was no integer', async () => {
+    const path = jsonl(
+      '{"id":12345678901234567890,"vector":[36893488147419103232,1],"t":"12345678901234567890","x":1e300,"y":12345678901234567890.5}',
+      '{"id":"b","vector":[1,2],"m":9007199254740992,"l":[9007199254740991,1e20]}',
+    )
+    const [one, two] = await readItems(path, { nested: 'json' })
+    expect(one).toEqual({
+      id: '12345678901234567890',
+      vector: Float32Array.of(2 ** 65, 1),
+      metadata: { t: '12345678901234567890', x: 1e300, y: 12345678901234567890.5 },
+    })
+    expect(two?.metadata).toEqual({ m: 2 ** 53, l: '[9007199254740991,100000000000000000000]' })
   })
 
   it('of other dimensions is refused at its line, and no error repeats a value', async () => {
