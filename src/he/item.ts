@@ -55,10 +55,12 @@ export function prepareItem(
   item: Item,
   index?: number,
 ): PreparedItem {
-  const id = requireId(item.id, index)
-  const metadata = checkMetadata(item.metadata, index)
-  const integers = quantiseVector(geometry, info.maxNorm, item.vector, index)
-  return { id, metadata, integers, vector: Float32Array.from(item.vector) }
+  // Object(): a caller without types may give null, which then has no id.
+  const { id: named, metadata: given, vector } = Object(item) as Item
+  const id = requireId(named, index)
+  const metadata = checkMetadata(given, index)
+  const integers = quantiseVector(geometry, info.maxNorm, vector, index)
+  return { id, metadata, integers, vector: Float32Array.from(vector) }
 }
 
 /** Whether an item's metadata has, in every field asked for, one of the values. */

@@ -29,7 +29,13 @@ const contexts = new Map<string, Promise<Seal>>()
 /** The library. */
 async function load(): Promise<MainModule> {
   loading ??= import('node-seal').then(({ initialize }) => initialize())
-  return loading
+  try {
+    return await loading
+  } catch (error) {
+    // Not kept: what failed for want of memory may work later.
+    loading = undefined
+    throw error
+  }
 }
 
 /** SEAL for a parameter set; contexts are kept for the life of the process. */
@@ -38,6 +44,7 @@ export function seal(set: ParameterSet): Promise<Seal> {
   if (known !== undefined) return known
   const made = load().then((lib) => makeContext(lib, set))
   contexts.set(set.name, made)
+  made.catch(() => contexts.delete(set.name))
   return made
 }
 

@@ -112,6 +112,23 @@ describe('a message', () => {
   })
 })
 
+describe('callers without types', () => {
+  it.each([
+    ['null', null, 'ID_INVALID'],
+    ['a number', 5, 'ID_INVALID'],
+    ['no vector', { id: 'a' }, 'VECTOR_INVALID'],
+    ['a text for a vector', { id: 'a', vector: 'abcd' }, 'VECTOR_INVALID'],
+    ['an integer of BigInt', { id: 'a', vector: [1, 2, 3, 4n] }, 'VECTOR_INVALID'],
+  ])('are told what is wrong with %s', async (what, item, code) => {
+    const name = what.replaceAll(' ', '-').toLowerCase()
+    await one.holder.createCollection(one.store, { name, dimensions: 4 })
+    await using ingest = await one.holder.ingest(one.store, name)
+    const sound = { id: 'b', vector: [1, 0, 0, 0] }
+    const wrong = ingest.insert([sound, item as unknown as Item])
+    await expect(wrong).rejects.toMatchObject({ name: 'EmbeddingError', code, index: 1 })
+  })
+})
+
 describe('a record that opens', () => {
   /** Search in a collection with one record in its tail that a holder of a session key made. */
   async function found(id: string, vector: readonly number[], named = id) {
