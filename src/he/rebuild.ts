@@ -1,4 +1,5 @@
 /** Stored records into new blocks: what sealing the tail, compaction and rotation have in common. */
+import { EmbeddingError } from '../errors.ts'
 import { sealBlock } from './block-sealer.ts'
 import { throwIfEnded } from './deadline.ts'
 import { type PreparedItem, prepareItem } from './item.ts'
@@ -75,9 +76,32 @@ export async function sealTail(
   return sealed
 }
 
+/** What a refused step means: that of two who rewrite a collection, the other one was at these blocks before. */
+async function refusal(
+  store: EmbeddingStore,
+  name: string,
+  blocks: readonly number[],
+  cause: unknown,
+): Promise<unknown> {
+  if (!(cause instanceof EmbeddingError && cause.code === 'STORE_INVALID')) return cause
+  const there = new Set((await store.blocks(name)).map(({ block }) => block))
+  const gone = blocks.find((block) => !there.has(block))
+  if (gone === undefined) return cause
+  return new EmbeddingError(
+    'COLLECTION_CHANGED',
+    'another compaction or rotation rewrites the collection at the same time',
+    {
+      where: `${name}, block ${gone}`,
+      hint: 'nothing is lost; let the other one end, then run this one again',
+      cause,
+    },
+  )
+}
+
 /**
  * Takes blocks apart: their records, and those in `pool`, go into full blocks; what is left stays in the
  * tail. Returns how many records were written.
+ * @throws EmbeddingError COLLECTION_CHANGED when another process does the same at the same time; ABORTED.
  */
 export async function repack(
   store: EmbeddingStore,
@@ -95,7 +119,11 @@ export async function repack(
   const commit = async (records: readonly StoredRecord[], sealed: boolean): Promise<Committed> => {
     throwIfEnded(signal)
     const change = await rebuilt(keys, epoch, records, sealed)
-    const committed = await store.commit(name, { ...change, removeBlocks: emptied })
+    const committed = await store
+      .commit(name, { ...change, removeBlocks: emptied })
+      .catch(async (error: unknown) => {
+        throw await refusal(store, name, emptied, error)
+      })
     emptied = []
     done += records.length
     onProgress?.(done)

@@ -111,8 +111,9 @@ async function end(child: ChildProcess, signal: NodeJS.Signals) {
 }
 afterEach(async () => {
   for (const child of [...running]) await end(child, 'SIGKILL')
-  expect(await count('scan_jobs')).toBe(0)
-  expect(await count('scan_results')).toBe(0)
+  for (const table of ['scan_jobs', 'scan_queries', 'scan_tasks', 'scan_results']) {
+    expect(await count(table), table).toBe(0)
+  }
 })
 
 async function count(table: string): Promise<number> {
@@ -212,6 +213,25 @@ describe('two workers', () => {
       ['claimed', 2],
       ['finished', 2],
     ])
+  })
+
+  it('are four, two of which are killed, and do several scans at once', async () => {
+    const four = await Promise.all(
+      Array.from({ length: 4 }, () => worker({ leaseMs: 700, pauseMs: 30 })),
+    )
+    const expected = await whole(await local.scan(NAME, { queries }))
+    const scans = [0, 1, 2].map(async () => whole(await scorer.scan(NAME, { queries })))
+    const victims = four.slice(0, 2)
+    await Promise.all(victims.map((victim) => victim.said('claimed')))
+    await Promise.all(victims.map(({ child }) => end(child, 'SIGKILL')))
+    for (const found of await Promise.all(scans)) expect(found).toEqual(expected)
+    const done = (one: WorkerProcess) => one.events.filter(({ what }) => what === 'finished').length
+    // What the victims had begun was done by the others.
+    const claimed = victims.flatMap(({ events }) => events.filter(({ what }) => what === 'claimed'))
+    expect(claimed.length).toBeGreaterThan(victims.map(done).reduce((a, b) => a + b))
+    // One who was killed may not have said so of its last task.
+    expect(four.map(done).reduce((a, b) => a + b)).toBeGreaterThanOrEqual(3 * 8 - 2)
+    for (const one of four.slice(2)) expect(done(one)).toBeGreaterThan(0)
   })
 
   it('give a task back when they are told to end', async () => {
