@@ -17,13 +17,6 @@ import type { Metric } from './types.ts'
 /** Coordinates of a vector or query. */
 export type Coordinates = Float32Array | Float64Array | readonly number[]
 
-/** A query as integers. */
-export interface QuantisedQuery {
-  readonly integers: Int32Array
-  /** Length, in units of the metric, that was divided out: {@link integerToScore} needs it. */
-  readonly norm: number
-}
-
 /** Vectors that were normalised in float32 are up to this much longer than 1; they count as maxNorm long. */
 const LENGTH_TOLERANCE = 2 ** -20
 /** Smallest normal float32: what is shorter has lost its direction to rounding. */
@@ -124,32 +117,16 @@ export function quantiseQuery(
   maxNorm: number,
   vector: Coordinates,
   index?: number,
-): QuantisedQuery {
+): Int32Array {
   const values = read(g, vector, (value) => value, index)
   const norm = lengthOf(values)
   if (g.metric === 'squared-l2') {
     const half = maxNorm / 2
-    const augmented = Math.sqrt(norm * norm + half * half)
-    const factor = g.scale / augmented
-    return { integers: round(g, values, factor, factor * half), norm: augmented }
+    const factor = g.scale / Math.sqrt(norm * norm + half * half)
+    return round(g, values, factor, factor * half)
   }
   if (norm < MIN_LENGTH) refuse('a query has no direction', index, 'a vector that is not zero')
-  return { integers: round(g, values, g.scale / norm), norm: g.metric === 'cosine' ? 1 : norm }
-}
-
-/** The score, in units of the metric, that an integer score stands for; inexact by the rounding. */
-export function integerToScore(
-  g: Geometry,
-  maxNorm: number,
-  query: QuantisedQuery,
-  score: number,
-): number {
-  const product = score / (g.scale * g.scale)
-  if (g.metric === 'cosine') return product
-  if (g.metric === 'inner-product') return product * maxNorm * query.norm
-  // M^2 (1 + |p|^2 - 2 <x', q'>), where norm = M |(p, 1/2)|.
-  const { norm } = query
-  return 0.75 * maxNorm * maxNorm + norm * norm - 2 * product * maxNorm * norm
+  return round(g, values, g.scale / norm)
 }
 
 /** The score by which hits are ranked, in float64 and units of the metric. Lengths must agree. */

@@ -151,7 +151,7 @@ export async function searchCollection(
   }
   const quantised = vectors.map((vector, index) => ({
     // First, since it refuses what is no vector.
-    integers: quantiseQuery(geometry, info.maxNorm, vector, index).integers,
+    integers: quantiseQuery(geometry, info.maxNorm, vector, index),
     vector: Float64Array.from(vector),
   }))
   const encrypted: EncryptedQuery[] = []

@@ -51,10 +51,7 @@ async function measure(
         all[index]!.map(({ id }) => Number(id.slice(1))),
       )
       // The integer scores are exact (search.test.ts), so they can be computed in clear.
-      const whole = scoresOf(
-        integers,
-        Float32Array.from(quantiseQuery(geometry, 1, query).integers),
-      )
+      const whole = scoresOf(integers, Float32Array.from(quantiseQuery(geometry, 1, query)))
       const order = [...whole.keys()].sort((a, b) => whole[b]! - whole[a]! || a - b)
       raw += recall(scores, order.slice(0, K))
     }

@@ -62,7 +62,7 @@ describe('scores are the integer dot products', () => {
     const g = geometry(dimensions, set, metric)
     const long = Math.sqrt(dimensions)
     const rows = vectors(g.vectorsPerBlock, dimensions).map((one) => quantiseVector(g, long, one))
-    const { integers } = quantiseQuery(g, long, vectors(1, dimensions, 99)[0]!)
+    const integers = quantiseQuery(g, long, vectors(1, dimensions, 99)[0]!)
     const all = expected(g, rows, integers)
     expect(all.every((score) => score === 0)).toBe(false)
     expect(await scores(g, rows, integers)).toEqual([all])
@@ -91,7 +91,7 @@ describe('scores are the integer dot products', () => {
   it.each([1, 255, 256])('with %i of 256 slots in use', async (count) => {
     const g = geometry(100)
     const rows = vectors(count, 100).map((x) => quantiseVector(g, 1, x))
-    const query = quantiseQuery(g, 1, vectors(1, 100, 5)[0]!).integers
+    const query = quantiseQuery(g, 1, vectors(1, 100, 5)[0]!)
     expect(await scores(g, rows, query)).toEqual([expected(g, rows, query)])
   })
 })
