@@ -15,6 +15,8 @@ export function sqlState(error: unknown): string | undefined {
 
 /** States in which the server ended the connection or never opened it: another connection may work. */
 const LOST_STATES = /^(?:08|57P0[1-5]|25P0[34]|25006|53300|40001|40P01)/
+/** A prepared statement that is missing, or there already: another connection than it was made on. */
+const POOLED_STATES = new Set(['26000', '42P05'])
 /** Faults of the way to the server. */
 const LOST_ERRNOS = new Set([
   'ECONNREFUSED',
@@ -61,6 +63,16 @@ function ofState(state: string, message: string, cause: unknown): KeyriteError {
   if (state === '42501') {
     const hint = 'grant the role what it needs on the schema, or use another role'
     return unavailable('the role may not do this', got, hint, cause)
+  }
+  if (state === '57014') {
+    const hint =
+      'statement_timeout of the role or database is too short for it, or somebody cancelled it'
+    return unavailable('the server cancelled a statement', got, hint, cause)
+  }
+  if (POOLED_STATES.has(state)) {
+    const hint =
+      'connect directly, or let the pooler keep a connection per session (pool_mode = session)'
+    return unavailable('a pooler exchanges connections', got, hint, cause)
   }
   if (state === '55P03') {
     const hint = 'another writer holds the collection; try again when it is done'

@@ -4,14 +4,17 @@
  * the key holder sends the job again. Nothing durable refers to them.
  */
 
-/** Dead rows are given back soon: every job leaves as many as it had results. */
+/** Dead rows are given back soon and without pauses: every job leaves as many as it had results. */
 const VACUUM = `WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
-  toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000)`
+  autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0,
+  toast.autovacuum_vacuum_threshold = 20000, toast.autovacuum_vacuum_cost_delay = 0)`
 
 /** @param s - quoted schema. */
 export const queueTables = (s: string): string => `
 CREATE UNLOGGED TABLE ${s}.scan_jobs (
-  job bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- Microseconds of the server's clock: a crash would begin a sequence anew, while workers and key holders still
+  -- hold tasks and queries of the numbers before.
+  job bigint PRIMARY KEY DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
   collection bigint NOT NULL,
   reply text NOT NULL,
   -- Deleted by anyone after that; the key holder puts it off while it waits, up to the deadline.

@@ -137,7 +137,7 @@ const HELD = 't.job = $1 AND t.partition = $2 AND t.lease = $3 AND t.held'
 const statements = (s: string) => ({
   add_job: `INSERT INTO ${s}.scan_jobs (collection, reply, expires, deadline)
     VALUES ($1, $2, ${NOW} + ${ms(`least($3::float8, ${JOB_LIFE_MS})`)}, ${NOW} + ${ms('$3::float8')})
-    RETURNING job`,
+    ON CONFLICT DO NOTHING RETURNING job`,
   prolong: `UPDATE ${s}.scan_jobs
     SET expires = least(deadline, ${NOW} + ${ms(String(JOB_LIFE_MS))}) WHERE job = $1`,
   status: `SELECT count(*) AS tasks, count(*) FILTER (WHERE done) AS done, min(error) AS error,
@@ -227,14 +227,12 @@ export function scanQueue(db: Database): ScanQueue {
     channel,
     submit: ({ collection, queries, tasks, reply, deadlineMs }) =>
       db.brief(async (connection) => {
-        const [row] = await run<{ job: number }>(
-          connection,
-          'add_job',
-          collection,
-          reply,
-          deadlineMs ?? null,
-        )
-        const job = row?.job ?? 0
+        const add = () =>
+          run<{ job: number }>(connection, 'add_job', collection, reply, deadlineMs ?? null)
+        let [row] = await add()
+        // Another one of this very microsecond.
+        while (row === undefined) [row] = await add()
+        const { job } = row
         const rows = queries.flatMap((query, position) =>
           [...query].map(([epoch, bytes]) => [int8(job), int4(position), int8(epoch), bytes]),
         )

@@ -301,6 +301,36 @@ describe('lost connections', () => {
   })
 })
 
+describe('what is not keyrite\u2019s', () => {
+  it('a timeout of the role is told as one', async () => {
+    const { schema, store } = await filled()
+    await store[Symbol.asyncDispose]()
+    await using hurried = await connectPostgres(`${url}&options=-c%20statement_timeout%3D50`, {
+      schema,
+    })
+    await expect(hurried.read((on) => on.run('SELECT pg_sleep(5)'))).rejects.toMatchObject({
+      ...unavailable,
+      got: expect.stringContaining('57014') as string,
+      hint: expect.stringContaining('statement_timeout') as string,
+    })
+  })
+
+  it('a pooler that exchanges connections is told as one', async () => {
+    const statement = { name: 'kept', text: 'SELECT 1' }
+    // What pgbouncer with pool_mode = transaction does to a prepared statement.
+    const failing = admin.use(async (on) => {
+      await on.query(statement)
+      await on.run('DEALLOCATE ALL')
+      await on.query(statement)
+    })
+    await expect(failing).rejects.toMatchObject({
+      ...unavailable,
+      got: expect.stringContaining('26000') as string,
+      hint: expect.stringContaining('session') as string,
+    })
+  })
+})
+
 it('verifies the server over TLS', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'keyrite-pgtls-'))
   try {

@@ -242,11 +242,15 @@ describe('a job', () => {
 })
 
 /** Runs a worker with a scorer of the test while `use` runs. */
-async function withWorker<T>(scores: BlockScorer['scores'], use: () => Promise<T>) {
+async function withWorker<T>(
+  scores: BlockScorer['scores'],
+  use: () => Promise<T>,
+  on: Database = database,
+) {
   const stop = new AbortController()
   const events: WorkerEvent[] = []
   const ended = workOnQueue({
-    database,
+    database: on,
     scorerFor: () => ({ scores }),
     signal: stop.signal,
     leaseMs: 5000,
@@ -365,6 +369,35 @@ describe('a collection that is gone', () => {
     )
     expect(error).toMatchObject({ code: 'COLLECTION_CHANGED', hint: 'search again' })
   })
+})
+
+it('needs of its role no more than is said', async () => {
+  await sql(`CREATE ROLE worker LOGIN PASSWORD '${server.password}';
+    GRANT USAGE ON SCHEMA keyrite TO worker;
+    GRANT SELECT ON ALL TABLES IN SCHEMA keyrite TO worker;
+    GRANT ALL ON keyrite.scan_jobs, keyrite.scan_queries, keyrite.scan_tasks, keyrite.scan_results,
+      keyrite.scan_owners TO worker`)
+  const theirs = url.replace('keyrite:', 'worker:')
+  await using own = await connectPostgres(theirs)
+  await using asking = await queueScorer({ url: theirs, partitions: 2 })
+  const search = async () => collect((await asking.scan(NAME, { queries })).blocks)
+  const { result: found, events } = await withWorker(honest, search, own)
+  expect(found).toHaveLength(blocks.length)
+  expect(events.map(({ what }) => what).sort()).toEqual([
+    ...['claimed', 'claimed', 'finished', 'finished'],
+  ])
+})
+
+it('gives no number of a job twice, though a crash of the server empties the queue', async () => {
+  const before = await submit()
+  await server.stop('immediate')
+  await server.start()
+  const after = await database.read(() => submit())
+  expect(await queue.status(before)).toMatchObject({ tasks: 0 })
+  expect(after).toBeGreaterThan(before)
+  // And not to two at the same moment.
+  const many = await Promise.all(Array.from({ length: 40 }, () => submit()))
+  expect(new Set(many).size).toBe(40)
 })
 
 it('does many searches at once', async () => {
