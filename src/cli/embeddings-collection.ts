@@ -174,6 +174,7 @@ async function drop({ args, options, output, io }: Invocation<DropOptions>): Pro
     })
   }
   await store.dropCollection(name)
+  await store.reclaim?.()
   output.document({ command: 'embeddings drop', collection: name, records })
   output.text.print(`dropped: ${name}, ${grouped(records)} vectors`)
   return undefined

@@ -2,13 +2,14 @@
 import type { Command } from 'commander'
 
 import { KeyriteError } from '../errors.ts'
-import type { EmbeddingStore, KeyHolder, StoreFault } from '../he/index.ts'
+import type { EmbeddingStore, KeyHolder, Space, StoreFault } from '../he/index.ts'
 import { type Dispatch, type Invocation, addCommand } from './command.ts'
 import { type HolderOptions, withCollection } from './embeddings-holder.ts'
 import { EXAMPLE_KEYS, holderOptions } from './embeddings-options.ts'
 import { countPrinter, secondsSince, stopRequests, stoppedAfter } from './embeddings-progress.ts'
 import { EXIT, type ExitCode, exitCodeOf } from './exit-code.ts'
-import { grouped } from './fpe-progress.ts'
+import { grouped, megabytes } from './fpe-progress.ts'
+import type { Screen } from './screen.ts'
 import { systemClock } from './system-ports.ts'
 
 interface Work {
@@ -37,17 +38,34 @@ async function work<T>(
   }
 }
 
+/** What the files of blocks and records take. */
+function printSpace(screen: Screen, space: Space | undefined): void {
+  if (space === undefined) {
+    screen.print('PostgreSQL gives the space of what is gone to new rows (autovacuum)')
+    return
+  }
+  const { bytes, live } = space
+  const kept = `; ${megabytes(bytes - live)} of it is deleted: a file is written anew when a quarter of it is`
+  screen.print(
+    `the store\u2019s segment files take ${megabytes(bytes)}${bytes - live > bytes / 100 ? kept : ''}`,
+  )
+}
+
 async function compact(invocation: Invocation<HolderOptions>): Promise<undefined> {
   const { args, output } = invocation
   const startedMs = systemClock.monotonicMs()
   const goOn = 'nothing is lost; the same command goes on with the rest'
-  const { blocks, records } = await work(invocation, 'write', goOn, (holder, store, options) =>
-    holder.compact(store, args[0] ?? '', options),
+  const { blocks, records, space } = await work(
+    invocation,
+    'write',
+    goOn,
+    (holder, store, options) => holder.compact(store, args[0] ?? '', options),
   )
-  output.document({ command: 'embeddings compact', blocks, records })
+  output.document({ command: 'embeddings compact', blocks, records, space: space ?? null })
   output.text.print(
     `${grouped(blocks)} blocks taken apart, ${grouped(records)} vectors in new places, in ${secondsSince(startedMs)} s`,
   )
+  printSpace(output.text, space)
   return undefined
 }
 
@@ -58,8 +76,8 @@ async function rotate(invocation: Invocation<HolderOptions>): Promise<undefined>
   const report = await work(invocation, 'write', goOn, (holder, store, options) =>
     holder.rotate(store, args[0] ?? '', options),
   )
-  const { epoch, blocks, records, retired } = report
-  output.document({ command: 'embeddings rotate', ...report })
+  const { epoch, blocks, records, retired, space } = report
+  output.document({ command: 'embeddings rotate', ...report, space: space ?? null })
   output.text.print(
     `everything is under epoch ${epoch}: ${grouped(blocks)} blocks and ${grouped(records)} vectors encrypted again in ${secondsSince(startedMs)} s`,
     { style: 'green' },
@@ -69,6 +87,7 @@ async function rotate(invocation: Invocation<HolderOptions>): Promise<undefined>
       `this collection no longer needs the seeds of epoch ${retired.join(', ')}; backups of it still do`,
     )
   }
+  printSpace(output.text, space)
   return undefined
 }
 

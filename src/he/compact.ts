@@ -1,7 +1,7 @@
 /** Compaction: deleted vectors stop costing scan time and space, and the tail is sealed. */
 import type { CollectionKeys } from './keyring.ts'
 import { type MaintenanceOptions, repack } from './rebuild.ts'
-import type { EmbeddingStore } from './store.ts'
+import type { EmbeddingStore, Space } from './store.ts'
 
 /** For {@link compact}. */
 export interface CompactOptions extends MaintenanceOptions {
@@ -15,6 +15,8 @@ export interface CompactReport {
   readonly blocks: number
   /** Records that got a new place. */
   readonly records: number
+  /** What the store takes then, of all its collections; undefined where the database sees to its space. */
+  readonly space: Space | undefined
 }
 
 /**
@@ -40,5 +42,6 @@ export async function compact(
     const removeSessions = sessions.map(({ id }) => id)
     await store.commit(name, { collection: keys.info.id, removeSessions })
   }
-  return { blocks: sparse.length, records }
+  const space = await store.reclaim?.({ signal: options.signal })
+  return { blocks: sparse.length, records, space }
 }

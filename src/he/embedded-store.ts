@@ -84,6 +84,11 @@ export async function openEmbeddedStore(
       return writer.commit(name, change)
     },
 
+    async reclaim({ signal } = {}) {
+      check()
+      return writer.reclaim(signal)
+    },
+
     blocks: (name, partition) =>
       now(() => {
         checkPartition(partition)

@@ -8,7 +8,8 @@ import { crc32 } from 'node:zlib'
 
 import { EmbeddingError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
-import type { Change, Committed, StoreFault } from './store.ts'
+import { throwIfEnded } from './deadline.ts'
+import type { Change, Committed, Space, StoreFault } from './store.ts'
 import {
   checkChange,
   checkCollection,
@@ -18,7 +19,15 @@ import {
 import { LOCK_FILE, SEGMENT_FOLDER } from './embedded-directory.ts'
 import { NO_UID } from './segment-frame.ts'
 import { segmentName } from './segment-reader.ts'
-import { mostlyDead, reclaimStep, Unreadable } from './segment-reclaim.ts'
+import {
+  liveBytes,
+  MIN_LIVE,
+  mostlyDead,
+  newestSegment,
+  reclaimStep,
+  spaceOf,
+  Unreadable,
+} from './segment-reclaim.ts'
 import { recoverSegments } from './segment-recovery.ts'
 import { type Appended, createSegmentWriter, type SegmentWriter } from './segment-writer.ts'
 import { type ChangeBytes, writeChange } from './sqlite-change.ts'
@@ -32,6 +41,8 @@ export interface EmbeddedWriter {
   create(info: CollectionInfo, epoch: KeyEpoch): Promise<void>
   drop(name: string): Promise<void>
   commit(name: string, change: Change): Promise<Committed>
+  /** See `EmbeddingStore.reclaim`. */
+  reclaim(signal?: AbortSignal): Promise<Space>
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -115,6 +126,11 @@ export function createWriter(
     }
   }
 
+  function tellKept(cause: unknown): void {
+    const reason = cause instanceof Error ? cause.message : 'unknown error'
+    notice({ where: folder, what: `space could not be given back: ${reason}` })
+  }
+
   /** Removes some of what was dropped; says whether there may be more. */
   async function dropOne(segments: SegmentWriter): Promise<boolean> {
     const { more, emptied } = dropStep(index, segments.current())
@@ -122,18 +138,45 @@ export function createWriter(
     return more
   }
 
-  /** Empties some of a segment that is mostly dead. */
-  async function reclaimOne(segments: SegmentWriter): Promise<void> {
-    const segment = mostlyDead(index, segments.current()).find((one) => !damaged.has(one))
-    if (segment === undefined) return
+  /** Empties some of a segment that is mostly dead; says whether there may be more. */
+  async function reclaimOne(
+    segments: SegmentWriter,
+    minLive: number = MIN_LIVE.aside,
+    newest = Number.POSITIVE_INFINITY,
+  ): Promise<boolean> {
+    const dead = mostlyDead(index, segments.current(), minLive)
+    const segment = dead.find((one) => one <= newest && !damaged.has(one))
+    if (segment === undefined) return false
+    const before = liveBytes(index, segment)
     try {
       const emptied = await guarded(segments, (onCommit) =>
         reclaimStep(folder, index, segments, segment, onCommit),
       )
       await unlinkAll(emptied)
+      return emptied.length > 0 || liveBytes(index, segment) < before
     } catch (cause) {
       if (cause instanceof Unreadable) damaged.add(segment)
       throw cause
+    }
+  }
+
+  /** A segment that is mostly dead is written no further, so that it can be emptied as well. */
+  async function leaveDead(segments: SegmentWriter, newest: number): Promise<void> {
+    const current = segments.current()
+    if (current === undefined || current > newest) return
+    if (mostlyDead(index, undefined, MIN_LIVE.asked).includes(current)) await segments.abandon()
+  }
+
+  /** One step of {@link EmbeddedWriter.reclaim}; what fails ends it and is told. */
+  async function reclaimStepAsked(segments: SegmentWriter, newest: number): Promise<boolean> {
+    try {
+      if (await dropOne(segments)) return true
+      await leaveDead(segments, newest)
+      return await reclaimOne(segments, MIN_LIVE.asked, newest)
+    } catch (cause) {
+      tellKept(cause)
+      // What is damaged is left out from then on.
+      return cause instanceof Unreadable
     }
   }
 
@@ -143,8 +186,7 @@ export function createWriter(
       try {
         await step(segments)
       } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : 'unknown error'
-        notice({ where: folder, what: `space could not be given back: ${reason}` })
+        tellKept(cause)
       }
     }
   }
@@ -227,6 +269,14 @@ export function createWriter(
         await giveSpaceBack(segments)
         return committed
       })
+    },
+
+    async reclaim(signal) {
+      // What is written meanwhile, by this or by others, is not copied again.
+      const newest = newestSegment(index)
+      do throwIfEnded(signal)
+      while (await inTurn((segments) => reclaimStepAsked(segments, newest)))
+      return spaceOf(index)
     },
 
     async close() {

@@ -5,7 +5,7 @@
 import { EmbeddingError } from '../errors.ts'
 import type { CollectionKeys } from './keyring.ts'
 import { type MaintenanceOptions, repack } from './rebuild.ts'
-import type { EmbeddingStore } from './store.ts'
+import type { EmbeddingStore, Space } from './store.ts'
 import type { StoredRecord } from './types.ts'
 
 /** Nothing old comes once the new epoch is announced; another rotation or compaction may move what is there. */
@@ -19,6 +19,8 @@ export interface RotateReport {
   readonly records: number
   /** Epochs whose seeds this collection no longer needs. */
   readonly retired: readonly number[]
+  /** As in `CompactReport`. */
+  readonly space: Space | undefined
 }
 
 /** Forgets epochs; false: another rotation did at the same time. */
@@ -66,8 +68,9 @@ export async function rotate(
       }
     }
     if (old.size === 0 && loose.length === 0) {
-      if (await retire(store, keys, retired)) return { epoch, blocks, records, retired }
-      continue
+      if (!(await retire(store, keys, retired))) continue
+      const space = await store.reclaim?.({ signal: options.signal })
+      return { epoch, blocks, records, retired, space }
     }
     records += await repack(store, keys, epoch, [...old], loose, {
       ...options,

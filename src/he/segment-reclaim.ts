@@ -3,6 +3,7 @@
  * the current segment, step by step, in the same order as every write: copy, fsync, commit of the rows.
  * A crash on the way leaves bytes that nothing refers to, and the old ones in place.
  */
+import type { Space } from './store.ts'
 import type { SegmentWriter } from './segment-writer.ts'
 import { createLedger } from './sqlite-change.ts'
 import { FRAME_HEADER_BYTES, frameFault, NO_UID } from './segment-frame.ts'
@@ -27,14 +28,38 @@ interface RecordPiece
   readonly sid: string | null
 }
 
-/** Bytes of a segment that are worth copying now: below half are alive. */
-export const mostlyDead = (index: Index, current: number | undefined): readonly number[] =>
+/** Part of a segment that must be alive for it to stay: beside other writes, and when space is asked for. */
+export const MIN_LIVE = { aside: 0.5, asked: 0.75 } as const
+
+/** Segments of which less than `minLive` is alive, those with the least to copy first. */
+export const mostlyDead = (
+  index: Index,
+  current: number | undefined,
+  minLive: number,
+): readonly number[] =>
   index
     .all<{ number: number }>(
-      'SELECT number FROM segment WHERE live * 2 < size AND number <> ? ORDER BY live',
+      'SELECT number FROM segment WHERE live < size * ? AND number <> ? ORDER BY live',
+      minLive,
       current ?? 0,
     )
     .map(({ number }) => number)
+
+/** What the segments take and what of it is alive. */
+export function spaceOf(index: Index): Space {
+  const sums = 'SELECT coalesce(sum(size), 0) AS bytes, coalesce(sum(live), 0) AS live FROM segment'
+  const { bytes, live } = index.get<Space>(sums) ?? { bytes: 0, live: 0 }
+  return { bytes, live }
+}
+
+/** The newest segment; those behind it are copies that were made since. */
+export const newestSegment = (index: Index): number =>
+  index.get<{ newest: number }>('SELECT coalesce(max(number), 0) AS newest FROM segment')?.newest ??
+  0
+
+/** Bytes of a segment that rows refer to; 0 when it is gone. */
+export const liveBytes = (index: Index, segment: number): number =>
+  index.get<{ live: number }>('SELECT live FROM segment WHERE number = ?', segment)?.live ?? 0
 
 /** What still lives in a segment, as much as goes into one step. */
 function livePieces(index: Index, segment: number) {

@@ -93,6 +93,13 @@ export interface StoreFault {
   readonly what: string
 }
 
+/** Bytes of the files that blocks and records are in. */
+export interface Space {
+  readonly bytes: number
+  /** Of these, bytes of what is there; the rest is deleted, and given back once it is worth a copy. */
+  readonly live: number
+}
+
 /**
  * Keeps collections. Every write is atomic and durable when its promise resolves, and safe beside other
  * processes that read. Methods that take a collection's name throw EmbeddingError COLLECTION_NOT_FOUND.
@@ -136,6 +143,12 @@ export interface EmbeddingStore extends AsyncDisposable {
   ): AsyncIterable<StoredRecord>
   /** Records of one block by slot. */
   inBlock(name: string, block: number): Promise<readonly StoredRecord[]>
+  /**
+   * Gives back the space of what is deleted, in steps between which others can write: afterwards no file is
+   * dead by more than a quarter, unless it is damaged or the disk is full. Absent where the database does this
+   * by itself.
+   */
+  readonly reclaim?: (options?: { readonly signal?: AbortSignal | undefined }) => Promise<Space>
   /** Reads everything the store keeps and checks it against its checksums; empty: sound. */
   verify(name: string): AsyncIterable<StoreFault>
 }

@@ -81,10 +81,20 @@ describe('a collection', () => {
   })
 
   it('is compacted, verified, moved to a new seed, and leaves', async () => {
-    await good('compact', 'docs')
+    const files = (): number =>
+      readdirSync(site.at('vectors/segments')).reduce(
+        (sum, name) => sum + statSync(site.at(`vectors/segments/${name}`)).size,
+        0,
+      )
+    const before = files()
+    const { space } = (await good('compact', 'docs')) as { space: { bytes: number; live: number } }
+    expect(space.bytes).toBe(files())
+    expect(files()).toBeLessThanOrEqual(before)
+    expect(space.live).toBeGreaterThan(0.75 * files())
     expect(await good('verify', 'docs')).toMatchObject({ ok: true, records: 598, faults: [] })
     const both = ['--seed', 'seed-2.json']
     expect(await good('rotate', 'docs', ...both)).toMatchObject({ epoch: 2, retired: [1] })
+    expect(files()).toBeLessThan(1.2 * space.bytes)
     const old = await run('search', 'docs', '--query', 'query.json', '--json')
     expect([old.code, error(old)]).toMatchObject([3, { code: 'EPOCH_UNKNOWN' }])
     const keys = [...STORE, ...both]
@@ -123,6 +133,7 @@ describe('a collection', () => {
     expect([done.code, done.stdout]).toEqual([0, 'dropped: docs, 598 vectors\n'])
     const list = await site.run(['state', ...STORE], keyless)
     expect(list.stdout).toBe('no collection\n')
+    expect(readdirSync(site.at('vectors/segments'))).toEqual([])
   })
 })
 

@@ -432,6 +432,104 @@ describe('space', () => {
   })
 })
 
+describe('space that is asked for', () => {
+  const size = () =>
+    segments().reduce((sum, name) => sum + statSync(join(directory, 'segments', name)).size, 0)
+  /** Ten blocks in one segment, of which three stay, and a record that stays. */
+  const holes = async (store: EmbeddingStore) => {
+    await store.createCollection(info(NAME), epochOf(1))
+    const kept = record({ sealed: bytes(1000) })
+    const { blocks } = await store.commit(NAME, {
+      blocks: Array.from({ length: 10 }, () => block(1, { bytes: bytes(9000) })),
+      records: [kept],
+    })
+    await store.commit(NAME, { removeBlocks: blocks.slice(0, 7) })
+    return { kept, blocks: blocks.slice(7) }
+  }
+  const sound = async (
+    store: EmbeddingStore,
+    { kept, blocks }: Awaited<ReturnType<typeof holes>>,
+  ) => {
+    expect(await collect(store.readBlocks(NAME, blocks))).toHaveLength(3)
+    expect(await store.find(NAME, [kept.token])).toMatchObject([contentOf(kept)])
+    expect(await collect(store.verify(NAME))).toEqual([])
+  }
+
+  it('comes back from the segment that is being written, too', async () => {
+    await using(
+      async (store) => {
+        const what = await holes(store)
+        expect(size()).toBeGreaterThan(90_000)
+        const space = await store.reclaim!()
+        expect(space.bytes).toBe(size())
+        expect(space.live).toBe(3 * 9000 + 1000)
+        expect(size()).toBeLessThan(29_000)
+        expect(segments()).toEqual(['00000002.seg'])
+        await sound(store, what)
+        // Nothing is copied for nothing.
+        expect(await store.reclaim!()).toEqual(space)
+        expect(segments()).toEqual(['00000002.seg'])
+      },
+      { create: true },
+    )
+    expect(await verify()).toEqual([])
+  })
+
+  it('comes back to who opens the store later, in segments of any size; tiny frames end it as well', async () => {
+    const options = { create: true, segmentBytes: SMALL_SEGMENT_BYTES }
+    const what = await using(holes, options)
+    await using(async (store) => {
+      // Each frame is mostly its header: what is copied is as dead as before.
+      const { blocks } = await store.commit(NAME, {
+        blocks: Array.from({ length: 4 }, () => block(1, { bytes: bytes(20) })),
+      })
+      const { bytes: all, live } = await store.reclaim!()
+      expect(all).toBe(size())
+      expect(all).toBeLessThan(live / 0.75)
+      expect(await collect(store.readBlocks(NAME, blocks))).toHaveLength(4)
+      await sound(store, what)
+    }, options)
+    await using(async (store) => {
+      await store.commit(NAME, { removeBlocks: what.blocks })
+      await store.reclaim!()
+      expect(size()).toBeLessThan(2500)
+      await store.dropCollection(NAME)
+      expect(await store.reclaim!()).toEqual({ bytes: 0, live: 0 })
+      expect(segments()).toEqual([])
+    }, options)
+  })
+
+  it('stays where a segment is damaged, and that is said', async () => {
+    const what = await using(holes, { create: true })
+    const kept = statSync(segment(1)).size
+    // In the last block, which lives.
+    flip(segment(1), 9 * 9080 + 4000)
+    const notices: StoreFault[] = []
+    await using(
+      async (store) => {
+        expect((await store.reclaim!()).bytes).toBe(kept)
+        expect(await store.find(NAME, [what.kept.token])).toMatchObject([contentOf(what.kept)])
+      },
+      { onNotice: (notice) => notices.push(notice) },
+    )
+    expect(says(notices)).toEqual([expect.stringMatching(/could not be given back.*block \d+/)])
+    expect(statSync(segment(1)).size).toBe(kept)
+  })
+
+  it('is not given back once a stop is asked for', async () => {
+    await using(
+      async (store) => {
+        const what = await holes(store)
+        const signal = AbortSignal.abort()
+        await expect(store.reclaim!({ signal })).rejects.toMatchObject({ code: 'ABORTED' })
+        expect(size()).toBeGreaterThan(90_000)
+        await sound(store, what)
+      },
+      { create: true },
+    )
+  })
+})
+
 describe('a collection that was being dropped at a crash', () => {
   it('is gone, and its rows and bytes go with the next writes', async () => {
     const options = { segmentBytes: SMALL_SEGMENT_BYTES }

@@ -76,4 +76,6 @@ for (;;) {
   say(`try ${JSON.stringify({ put, gone: gone.map(({ token }) => toHex(token)) })}`)
   await store.commit('things', change)
   say('ack')
+  // What is acknowledged stays, whether the kill comes in a change or while space is given back.
+  if (roll(3) === 0) await store.reclaim?.()
 }
