@@ -158,6 +158,8 @@ async function drop({ args, options, output, io }: Invocation<DropOptions>): Pro
       return typed === name ? { value: true } : { fault: 'that is not its name' }
     }).catch((error: unknown) => {
       if (!(error instanceof ConfigError)) throw error
+      // The question stays without an answer.
+      output.side.print('')
       throw new ConfigError('a person must confirm this, and there is no terminal', {
         where: '--confirm',
         expected: `a terminal, or --confirm ${name}`,

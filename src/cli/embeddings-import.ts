@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander'
 
 import { sha256, toHex } from '../bytes.ts'
+import { errnoOf } from '../errno.ts'
 import { ConfigError, EmbeddingError, KeyriteError } from '../errors.ts'
 import type {
   CollectionInfo,
@@ -51,6 +52,22 @@ function importOptions(options: ImportCommandOptions, info: CollectionInfo): Imp
   const { dimensions } = info
   return { format, idField, vectorField, fields: metadata, nested, ids, records, dimensions }
 }
+
+/** What is thrown for an input that is not there; all else is thrown on. */
+const noInput =
+  (file: string) =>
+  (cause: unknown): never => {
+    // Files beside the input are missing under their own names.
+    const missing = errnoOf(cause) === 'ENOENT' && (cause as NodeJS.ErrnoException).path === file
+    if (!missing) throw cause
+    throw new ConfigError('there is no such input', {
+      where: file,
+      expected: 'a file, or - for JSON Lines on standard input',
+      got: 'nothing',
+      hint: 'check the path',
+      cause,
+    })
+  }
 
 /** Standard input, JSON Lines only, ended by the signal. */
 async function streamSource(options: ImportOptions, signal: AbortSignal): Promise<ItemSource> {
@@ -163,7 +180,7 @@ async function pour(
     }
     const goOn = kept
       ? 'the same command goes on from there'
-      : 'the same command begins again and replaces what is there, or --skip goes on'
+      : `the same command begins again and replaces what is there, or --skip ${durable} goes on from there`
     if (fault !== undefined) throw inInput(fault.error, options, { from, durable })
     throw signal.aborted
       ? stoppedAfter(`after ${grouped(durable)} vectors of the input`, goOn, error)
@@ -223,7 +240,7 @@ async function importItems(invocation: ImportInvocation): Promise<undefined> {
   await using source =
     options.in === STREAM
       ? await streamSource(reading, signal)
-      : await openItems(options.in, reading)
+      : await openItems(options.in, reading).catch(noInput(options.in))
   const checkpoint = await checkpointOf(options, info, source, reading)
   // Where the file says how many items it has, a --skip that is too large is refused before a PIN is asked for.
   if (source.count !== undefined) source.items(checkpoint.from)

@@ -79,7 +79,9 @@ async function rotate(invocation: Invocation<HolderOptions>): Promise<undefined>
   const { epoch, blocks, records, retired, space } = report
   output.document({ command: 'embeddings rotate', ...report, space: space ?? null })
   output.text.print(
-    `everything is under epoch ${epoch}: ${grouped(blocks)} blocks and ${grouped(records)} vectors encrypted again in ${secondsSince(startedMs)} s`,
+    blocks === 0 && records === 0 && retired.length === 0
+      ? `nothing to do: everything is under epoch ${epoch} already; a rotation needs the seed of a newer one (--seed)`
+      : `everything is under epoch ${epoch}: ${grouped(blocks)} blocks and ${grouped(records)} vectors encrypted again in ${secondsSince(startedMs)} s`,
     { style: 'green' },
   )
   if (retired.length > 0) {

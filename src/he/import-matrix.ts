@@ -150,6 +150,18 @@ const otherCount = (where: string, rows: number, more: boolean): FormatError =>
     got: more ? 'more lines' : 'fewer lines',
   })
 
+/**
+ * A file that does not fit would give vectors the ids of others, so it is read once before any of them is.
+ * @throws FormatError.
+ */
+async function checkCount(beside: string, rows: number): Promise<void> {
+  const lines = linesOf(createReadStream(beside), beside)
+  let count = 0
+  while (count <= rows && (await lines.next()).done !== true) count += 1
+  await lines.return(undefined)
+  if (count !== rows) throw otherCount(beside, rows, count > rows)
+}
+
 /** Opens .npy, or bare float32 of the dimensions in the mapping. @throws FormatError. */
 export async function openMatrix(
   path: string,
@@ -179,20 +191,23 @@ export async function openMatrix(
         got: String(columns),
       })
     }
+    const beside = side.ids ?? side.records
+    if (beside !== undefined) await checkCount(beside, rows)
     return {
       rows,
       columns,
       async *items(skip = 0) {
-        const beside = side.ids ?? side.records ?? path
         const labelled = labels(side, mapping, Math.min(skip, rows))
         try {
           for await (const vector of vectors(file, layout, path, skip)) {
             const label: IteratorResult<Label, undefined> = await labelled.next()
-            if (label.done === true) throw otherCount(beside, rows, false)
+            // It was changed since it was counted.
+            if (label.done === true) throw otherCount(beside ?? path, rows, false)
             yield { ...label.value, vector }
           }
-          const extra = side.ids === undefined && side.records === undefined
-          if (!extra && (await labelled.next()).done !== true) throw otherCount(beside, rows, true)
+          if (beside !== undefined && (await labelled.next()).done !== true) {
+            throw otherCount(beside, rows, true)
+          }
         } finally {
           await labelled.return(undefined)
         }

@@ -88,10 +88,14 @@ describe('a format', () => {
   })
 
   it('whose input is wrong is refused before anybody is asked for a PIN', async () => {
+    site.put('three', 'a\nb\nc\n')
+    site.put('one', '{"id":"a"}')
     const wrong = [
       ['--in', 'none.jsonl'],
       ['--in', '.', '--format', 'jsonl'],
       ['--in', 'login'],
+      ['--in', 'in.npy', '--ids', 'three'],
+      ['--in', 'in.npy', '--records', 'one'],
       ['--in', 'in.npy', '--ids', 'ids', '--format', 'float32', '--checkpoint', 'login'],
       ['--in', '-', '--format', 'npy'],
     ]
@@ -189,7 +193,8 @@ describe('a stream', () => {
     await sleep(3000)
     child.kill('SIGINT')
     const [code] = (await once(child, 'exit')) as [number]
-    expect([code, said]).toEqual([1, expect.stringMatching(/kept: 1 of the vectors[\s\S]*ABORTED/)])
+    expect(code).toBe(1)
+    expect(said.replace(/\s+/g, ' ')).toMatch(/kept: 1 of the vectors.*ABORTED.*--skip 1 goes on/)
     expect(await records('stream')).toBe(2)
   })
 })

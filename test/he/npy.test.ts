@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 
 import { afterAll, describe, expect, it } from 'vitest'
 
+import { openItems } from '../../src/he/import-items.ts'
 import { decodeFloats, npyHeaderSpan, npyPreamble, parseNpyHeader } from '../../src/he/npy.ts'
 import { scratch } from '../tokens.ts'
 import { put, readItems, refusal, vectorFiles } from './item-files.ts'
@@ -170,6 +171,10 @@ describe('bare float32', () => {
     expect(few.text).toContain('fewer lines')
     const more = await refusal(two, { ...options, ids: ids('a\nb\nc') })
     expect(more.text).toContain('more lines')
+    // Before one of them is read: each vector would have another one's id.
+    await expect(openItems(two, { ...options, ids: ids('head\na\nb') })).rejects.toMatchObject({
+      ...{ code: 'FORMAT', got: 'more lines' },
+    })
     const both = await refusal(two, { ...options, ids: ids('a\nb'), records: ids('a\nb') })
     expect(both.message).toBe('ids come from two files')
   })
