@@ -43,17 +43,15 @@ export interface QueueScorerOptions {
   /** Connections at most; a scan holds none while it waits. Default 8. */
   readonly poolSize?: number | undefined
   /**
-   * Tasks per scan; at least as many as there are workers. Default: by the size of the collection, 1 to 16,
-   * since a task costs as much as the scan of some 10 blocks.
+   * Tasks per scan; at least as many as there are workers. Default: by the size of the collection: 2 for 10,000
+   * vectors of 768 dimensions, 8 for 100,000, 16 for a million.
    */
   readonly partitions?: number | undefined
   /** Longest wait between two looks when no notification comes; default 1,000. */
   readonly pollMs?: number | undefined
 }
 
-/** By default a task has so many blocks at least, and a scan so many tasks at most. */
-const TASK_BLOCKS = 16
-const MOST_TASKS = 16
+const MOST_PARTITIONS = 10_000
 /** How often missing blocks are queued again: after a crash of the server, or of a transfer. */
 const REQUEUES = 3
 /** How often the end of a job is put off. */
@@ -114,12 +112,13 @@ async function patiently<T>(signal: AbortSignal | undefined, action: () => Promi
 }
 
 /**
- * By all blocks of the collection, whatever the filter, and a power of two: a block keeps its task, and so the
- * worker that has it in memory, until the collection has doubled.
+ * Tasks by default: with the collection both their number and their size grow, since a task costs as much as the
+ * scan of some 10 blocks. By all blocks, whatever the filter, and a power of two: a block keeps its task, and so
+ * the worker that has it in memory, until the collection has four times as many.
  */
-function partitionsFor(blocks: number): number {
+export function partitionsFor(blocks: number): number {
   let count = 1
-  while (count < MOST_TASKS && blocks >= 2 * count * TASK_BLOCKS) count *= 2
+  while (blocks >= 4 * (2 * count) ** 2 && count < MOST_PARTITIONS / 2) count *= 2
   return count
 }
 
@@ -234,9 +233,9 @@ function checkRequest({ info }: CollectionRow, { queries }: ScanRequest): void {
 export async function queueScorer(options: QueueScorerOptions): Promise<Scorer> {
   const { partitions, pollMs = 1000 } = options
   const given = partitions ?? 1
-  if (!Number.isInteger(given) || given < 1 || given > 10_000) {
+  if (!Number.isInteger(given) || given < 1 || given > MOST_PARTITIONS) {
     throw new EmbeddingError('LIMIT_EXCEEDED', 'not a number of partitions', {
-      expected: '1 to 10000',
+      expected: `1 to ${MOST_PARTITIONS}`,
       got: String(given),
     })
   }

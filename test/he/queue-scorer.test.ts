@@ -8,7 +8,7 @@ import { EmbeddingError } from '../../src/errors.ts'
 import { geometryOf } from '../../src/he/parameters.ts'
 import { connectPostgres, openPostgresStore } from '../../src/he/postgres.ts'
 import type { Database } from '../../src/he/postgres-database.ts'
-import { queueScorer } from '../../src/he/queue-scorer.ts'
+import { partitionsFor, queueScorer } from '../../src/he/queue-scorer.ts'
 import { MAX_LEASES, type ScanQueue, scanQueue } from '../../src/he/scan-queue.ts'
 import { type BlockScorer, type WorkerEvent, workOnQueue } from '../../src/he/scan-worker.ts'
 import type { EmbeddingStore } from '../../src/he/store.ts'
@@ -160,6 +160,13 @@ describe('partitions', () => {
     await submit(two)
     expect(await claim('a', 60_000)).toBeUndefined()
     expect(await claim('c', 60_000)).toMatchObject({ partition: 0 })
+  })
+
+  it('are by default more and larger in a larger collection, and stay the same for long', () => {
+    expect([0, 1, 15, 16, 40, 63, 64, 391, 3907, 40_000].map(partitionsFor)).toEqual([
+      ...[1, 1, 1, 2, 2, 2, 4, 8, 16, 64],
+    ])
+    expect(partitionsFor(2 ** 40)).toBe(8192)
   })
 
   it('without blocks make no task', async () => {
