@@ -26,6 +26,7 @@
         "he_kernel_ifma.cc",
         "he_kernel_portable.cc",
         "he_layout.cc",
+        "he_pack.cc",
         "he_pages.cc",
         "he_parallel.cc",
         "he_residues.cc",

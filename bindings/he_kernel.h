@@ -25,8 +25,6 @@ constexpr size_t kBlockStep = 2 * kTile;
 constexpr size_t kQueryStep = 3 * kTile;
 // Words of a tile of a result: r0, r1, r2.
 constexpr size_t kResultStep = 3 * kTile;
-// Words per chunk that a kernel may want to keep between queries: c0 + c1 of four blocks.
-constexpr size_t kRoom = 4 * kTile;
 // Most queries of one pass.
 constexpr size_t kQueriesAtOnce = 8;
 // Chunks of a segment: what the accumulators of every kernel have room for. Even.
@@ -41,7 +39,6 @@ struct Pass {
   const uint64_t* const* blocks;
   const uint64_t* const* queries;
   uint64_t* results;  // [block][query][kResultStep], 64-byte aligned
-  uint64_t* room;     // kRoom words per chunk for the kernel's own use, 64-byte aligned
 };
 
 struct Kernel {
@@ -53,6 +50,9 @@ struct Kernel {
   // Residues of words, eight at a time, up to the first eight with one that is not below the limit.
   // Returns how many were reduced; count is a multiple of 8, words are 64-byte aligned.
   size_t (*reduce)(const Ring& ring, uint64_t limit, uint64_t* words, size_t count);
+  // Packs the sums of one tile of a block and `count` queries into the results of these queries.
+  void (*pack)(const Ring& ring, size_t tile, const uint64_t* sums, size_t count,
+               uint8_t* const* results);
   // What the same CPUs have for seeds.
   Lanes lanes;
 };

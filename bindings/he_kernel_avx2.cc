@@ -2,6 +2,7 @@
 // multiplier and 2048 pairs of products fit a 64-bit sum.
 #include "he_cpu.h"
 #include "he_kernel.h"
+#include "he_pack.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -123,6 +124,6 @@ size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words, size_t cou
 
 }  // namespace
 
-const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run, MakeHead, ReduceWords, Lanes::kFour};
+const Kernel kAvx2Kernel = {"avx2", HasAvx2, Run, MakeHead, ReduceWords, PackSums, Lanes::kFour};
 
 }  // namespace keyrite

@@ -2,6 +2,7 @@
 // which have room for 4096 of them.
 #include "he_cpu.h"
 #include "he_kernel.h"
+#include "he_pack.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -189,8 +190,9 @@ KEYRITE_IFMA void Multiply(const Pass& pass, const Reducer& by, size_t block, si
 // the first cache while all queries go over it, and those come from the second once for four blocks.
 
 constexpr size_t kFour = 4;
-// Chunks after which sums wait in memory: four blocks of so many still fit the first cache.
-constexpr size_t kRun = 96;
+// Chunks after which sums wait in memory. Four blocks and two queries of so many fit the first cache, of
+// whose sets the c0 or the c1 of a block take every other one.
+constexpr size_t kRun = 32;
 constexpr size_t kPolynomials = 3;
 
 // x: of the blocks, a chunk every x_step words; y: of the queries; sums are added to.
@@ -200,10 +202,16 @@ KEYRITE_IFMA_CALL void AddThird(const uint64_t* const (&x)[kFour], size_t x_step
                                 Sum (*waiting)[kFour]) {
   Sum sums[kFour][kQueries];
   const uint64_t *blocks[kFour], *queries[kQueries];
-  for (size_t b = 0; b < kFour; b++) blocks[b] = x[b];
-  for (size_t q = 0; q < kQueries; q++) {
-    queries[q] = y[q];
-    for (size_t b = 0; b < kFour; b++) sums[b][q] = waiting[q][b];
+  // Member by member: GCC would copy whole sums by way of the stack.
+#pragma GCC unroll 4
+  for (size_t b = 0; b < kFour; b++) {
+    blocks[b] = x[b];
+#pragma GCC unroll 4
+    for (size_t q = 0; q < kQueries; q++) {
+      queries[q] = y[q];
+      sums[b][q].low = waiting[q][b].low;
+      sums[b][q].high = waiting[q][b].high;
+    }
   }
   for (size_t chunk = 0; chunk < chunks; chunk += 2) {
     __m512i x1[kFour], x2[kFour];
@@ -211,11 +219,18 @@ KEYRITE_IFMA_CALL void AddThird(const uint64_t* const (&x)[kFour], size_t x_step
     for (size_t b = 0; b < kFour; b++) {
       x1[b] = LoadLanes(blocks[b] + chunk * x_step);
       x2[b] = LoadLanes(blocks[b] + chunk * x_step + x_step);
+      // Kept in registers: GCC would load them anew for each query.
+      asm("" : "+v"(x1[b]), "+v"(x2[b]));
     }
     AddPair<kFour, kQueries>(sums, x1, x2, queries, y_at + chunk * kQueryStep);
   }
-  for (size_t q = 0; q < kQueries; q++) {
-    for (size_t b = 0; b < kFour; b++) waiting[q][b] = sums[b][q];
+#pragma GCC unroll 4
+  for (size_t b = 0; b < kFour; b++) {
+#pragma GCC unroll 4
+    for (size_t q = 0; q < kQueries; q++) {
+      waiting[q][b].low = sums[b][q].low;
+      waiting[q][b].high = sums[b][q].high;
+    }
   }
 }
 
@@ -226,7 +241,7 @@ KEYRITE_IFMA_CALL void KeepSums(const uint64_t* const (&blocks)[kFour], size_t c
 #pragma GCC unroll 4
     for (size_t b = 0; b < kFour; b++) {
       const uint64_t* words = blocks[b] + chunk * kBlockStep;
-      _mm512_store_si512(room + chunk * kRoom + b * kTile,
+      _mm512_store_si512(room + (chunk * kFour + b) * kTile,
                          AddResidues(LoadLanes(words), LoadLanes(words + kTile), modulus));
     }
   }
@@ -236,6 +251,7 @@ KEYRITE_IFMA_CALL void KeepSums(const uint64_t* const (&blocks)[kFour], size_t c
 KEYRITE_IFMA_CALL void MultiplyFour(const Pass& pass, const Reducer& by, size_t block) {
   // In the order of the heads: of c0 q0, c1 q1 and (c0 + c1)(q0 + q1).
   Sum sums[kPolynomials][kQueriesAtOnce][kFour];
+  alignas(64) uint64_t room[kRun * kFour * kTile];
   for (size_t third = 0; third < kPolynomials; third++) {
     for (size_t q = 0; q < pass.query_count; q++) {
       for (size_t b = 0; b < kFour; b++) {
@@ -250,11 +266,11 @@ KEYRITE_IFMA_CALL void MultiplyFour(const Pass& pass, const Reducer& by, size_t 
     for (size_t b = 0; b < kFour; b++) {
       x[0][b] = pass.blocks[block + b] + kHead + first * kBlockStep;
       x[1][b] = x[0][b] + kTile;
-      x[2][b] = pass.room + b * kTile;
+      x[2][b] = room + b * kTile;
     }
-    KeepSums(x[0], chunks, by.modulus, pass.room);
+    KeepSums(x[0], chunks, by.modulus, room);
     for (size_t third = 0; third < kPolynomials; third++) {
-      const size_t step = third == 2 ? kRoom : kBlockStep;
+      const size_t step = third == 2 ? kFour * kTile : kBlockStep;
       const size_t at = kHead + first * kQueryStep + third * kTile;
       size_t q = 0;
       for (; q + 2 <= pass.query_count; q += 2) {
@@ -343,6 +359,7 @@ size_t ReduceWords(const Ring& ring, uint64_t limit, uint64_t* words, size_t cou
 
 }  // namespace
 
-const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma, Run, MakeHead, ReduceWords, Lanes::kEight};
+const Kernel kIfmaKernel = {"avx512-ifma", HasAvx512Ifma,  Run,          MakeHead,
+                            ReduceWords,   PackSumsAvx512, Lanes::kEight};
 
 }  // namespace keyrite

@@ -1,5 +1,6 @@
 // The kernel for every CPU, with sums of 128 bits; and which kernels there are.
 #include "he_kernel.h"
+#include "he_pack.h"
 
 namespace keyrite {
 namespace {
@@ -88,7 +89,8 @@ std::vector<const Kernel*> FindKernels() {
 
 }  // namespace
 
-const Kernel kPortableKernel = {"portable", Always, Run, MakeHead, ReduceWords, Lanes::kOne};
+const Kernel kPortableKernel = {"portable",  Always,   Run,         MakeHead,
+                                ReduceWords, PackSums, Lanes::kOne};
 
 const std::vector<const Kernel*>& AvailableKernels() {
   static const std::vector<const Kernel*> kernels = FindKernels();

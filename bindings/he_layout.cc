@@ -5,6 +5,10 @@
 #include "he_residues.h"
 #include "he_seed.h"
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 namespace keyrite {
 namespace {
 
@@ -14,8 +18,24 @@ uint64_t AddResidues(uint64_t a, uint64_t b, uint64_t modulus) {
   return sum >= modulus ? sum - modulus : sum;
 }
 
-// Chunks whose polynomials stay in the second cache until they are in their tiles.
-constexpr size_t kChunksAtOnce = 16;
+// Copies a cache line past the caches: nobody reads it soon, and what was there need not be fetched.
+void Stream(const uint64_t* from, uint64_t* to) {
+#if defined(__x86_64__)
+  for (size_t at = 0; at < kTile; at += 2) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to + at),
+                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+  }
+#else
+  std::memcpy(to, from, kTile * sizeof(uint64_t));
+#endif
+}
+
+// What was streamed comes before what this thread writes from now on.
+void EndStream() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
 
 }  // namespace
 
@@ -43,12 +63,14 @@ void Layout::Copy(const uint64_t* pairs, size_t first, size_t count, size_t tile
   for (size_t chunk = first; chunk < first + count; chunk++, from += PairWords()) {
     uint64_t* to = words + At(chunk / kSegment) + kHead + chunk % kSegment * step_;
     const uint64_t* second = from + ring_.degree;
-    std::memcpy(to, from, kTile * sizeof(uint64_t));
-    std::memcpy(to + kTile, second, kTile * sizeof(uint64_t));
+    Stream(from, to);
+    Stream(second, to + kTile);
     if (step_ == kBlockStep) continue;
+    uint64_t sums[kTile];
     for (size_t lane = 0; lane < kTile; lane++) {
-      to[2 * kTile + lane] = AddResidues(from[lane], second[lane], ring_.modulus);
+      sums[lane] = AddResidues(from[lane], second[lane], ring_.modulus);
     }
+    Stream(sums, to + 2 * kTile);
   }
 }
 
@@ -62,20 +84,29 @@ void Layout::MakeHeads(uint64_t* words) const {
   }
 }
 
+size_t Layout::Place(const PackedChunks& packed, size_t first, size_t count, uint64_t* pairs,
+                     uint64_t* words) const {
+  for (size_t at = 0; at < count; at++) {
+    const size_t bad = Unpack(packed, first + at, pairs + at * PairWords());
+    if (bad != kAllResiduesGood) return (first + at) * PairWords() + bad;
+  }
+  for (size_t tile = 0; tile < ring_.Tiles(); tile++) {
+    Copy(pairs, first, count, tile, words + tile * TileWords());
+  }
+  EndStream();
+  return kAllResiduesGood;
+}
+
 size_t ResidentBlock::Fill(const PackedChunks& packed, size_t chunks) {
-  const size_t tiles = layout_.ring().Tiles();
   const Scratch pairs(kChunksAtOnce * layout_.PairWords());
   for (size_t first = 0; first < chunks; first += kChunksAtOnce) {
-    const size_t count = std::min(kChunksAtOnce, chunks - first);
-    for (size_t at = 0; at < count; at++) {
-      const size_t bad = layout_.Unpack(packed, first + at, pairs.words() + at * layout_.PairWords());
-      if (bad != kAllResiduesGood) return (first + at) * layout_.PairWords() + bad;
-    }
-    for (size_t tile = 0; tile < tiles; tile++) {
-      layout_.Copy(pairs.words(), first, count, tile, TileAt(tile));
-    }
+    const size_t bad = layout_.Place(packed, first, std::min(kChunksAtOnce, chunks - first),
+                                     pairs.words(), pages_.words());
+    if (bad != kAllResiduesGood) return bad;
   }
-  for (size_t tile = 0; tile < tiles; tile++) layout_.MakeHeads(TileAt(tile));
+  for (size_t tile = 0; tile < layout_.ring().Tiles(); tile++) {
+    layout_.MakeHeads(pages_.words() + tile * layout_.TileWords());
+  }
   return kAllResiduesGood;
 }
 

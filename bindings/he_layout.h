@@ -4,13 +4,14 @@
 #define KEYRITE_HE_LAYOUT_H
 
 #include <algorithm>
-#include <memory>
-#include <new>
 
 #include "he_kernel.h"
 #include "he_pages.h"
 
 namespace keyrite {
+
+// Chunks whose polynomials stay in the second cache until they are in their tiles.
+constexpr size_t kChunksAtOnce = 16;
 
 // Ciphertexts of two polynomials as they come in: per chunk c0, then c1 or the seed of it.
 struct PackedChunks {
@@ -46,6 +47,16 @@ class Layout {
   // Words of the polynomials of one chunk, c0 and c1.
   size_t PairWords() const { return 2 * size_t{ring_.degree}; }
 
+  // Unpacks `count` chunks from `first` on and puts them into the tiles at `words`; `pairs` has room for
+  // them, kChunksAtOnce at most. Returns the index of the first residue, counted through c0 and c1 of
+  // all chunks, that is not below the modulus, or kAllResiduesGood.
+  size_t Place(const PackedChunks& packed, size_t first, size_t count, uint64_t* pairs,
+               uint64_t* words) const;
+
+  // Makes the heads of a tile whose chunks are in place.
+  void MakeHeads(uint64_t* words) const;
+
+ private:
   // Unpacks one chunk to a 64-byte aligned pair. Returns the index of the first residue (of c0, then
   // c1) that is not below the modulus, or kAllResiduesGood.
   size_t Unpack(const PackedChunks& packed, size_t chunk, uint64_t* pair) const;
@@ -53,27 +64,10 @@ class Layout {
   // Puts `count` chunks from `first` on, whose pairs are one behind the other, into a tile.
   void Copy(const uint64_t* pairs, size_t first, size_t count, size_t tile, uint64_t* words) const;
 
-  // Makes the heads of a tile whose chunks are in place.
-  void MakeHeads(uint64_t* words) const;
-
- private:
   Ring ring_;
   size_t chunks_;
   size_t step_;
   const Kernel* kernel_;
-};
-
-// Words of memory, 64-byte aligned.
-class Scratch {
- public:
-  explicit Scratch(size_t words) : words_(new (std::align_val_t{64}) uint64_t[words]) {}
-  ~Scratch() { operator delete[](words_, std::align_val_t{64}); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  uint64_t* words() const { return words_; }
-
- private:
-  uint64_t* words_;
 };
 
 // A block of ciphertexts, ready for scans.
@@ -81,7 +75,7 @@ class ResidentBlock {
  public:
   explicit ResidentBlock(const Layout& layout) : layout_(layout), pages_(layout.Words()) {}
 
-  // As Layout::Unpack for all chunks; the index counts through the chunks.
+  // As Layout::Place for all chunks.
   size_t Fill(const PackedChunks& packed, size_t chunks);
 
   const Layout& layout() const { return layout_; }
@@ -89,8 +83,6 @@ class ResidentBlock {
   size_t bytes() const { return pages_.bytes(); }
 
  private:
-  uint64_t* TileAt(size_t tile) const { return pages_.words() + tile * layout_.TileWords(); }
-
   Layout layout_;
   Pages pages_;
 };

@@ -3,10 +3,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace keyrite {
 namespace {
@@ -15,11 +15,20 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-constexpr size_t kMostSpare = size_t{64} << 20;
+constexpr size_t kMostSpare = size_t{128} << 20;
+constexpr size_t kMostPieces = 32;
+
+// With room for one more than are kept, so that keeping pages never fails.
+std::vector<std::unique_ptr<Pages>> MakeSpare() {
+  std::vector<std::unique_ptr<Pages>> pages;
+  pages.reserve(kMostPieces + 1);
+  return pages;
+}
 
 std::mutex spare_mutex;
 size_t spare_bytes = 0;
-std::array<std::unique_ptr<Pages>, 4> spare;
+// Used last at the end.
+std::vector<std::unique_ptr<Pages>> spare = MakeSpare();
 
 }  // namespace
 
@@ -47,10 +56,12 @@ std::unique_ptr<Pages> TakePages(size_t words) {
   const size_t bytes = words * sizeof(uint64_t);
   {
     const std::lock_guard<std::mutex> lock(spare_mutex);
-    for (std::unique_ptr<Pages>& pages : spare) {
-      if (pages == nullptr || pages->bytes() < bytes || pages->bytes() / 4 > bytes) continue;
+    for (size_t at = spare.size(); at-- > 0;) {
+      if (spare[at]->bytes() < bytes || spare[at]->bytes() / 4 > bytes) continue;
+      std::unique_ptr<Pages> pages = std::move(spare[at]);
+      spare.erase(spare.begin() + static_cast<std::ptrdiff_t>(at));
       spare_bytes -= pages->bytes();
-      return std::move(pages);
+      return pages;
     }
   }
   return std::make_unique<Pages>(words);
@@ -58,12 +69,11 @@ std::unique_ptr<Pages> TakePages(size_t words) {
 
 void KeepPages(std::unique_ptr<Pages> pages) {
   const std::lock_guard<std::mutex> lock(spare_mutex);
-  if (spare_bytes + pages->bytes() > kMostSpare) return;
-  for (std::unique_ptr<Pages>& place : spare) {
-    if (place != nullptr) continue;
-    spare_bytes += pages->bytes();
-    place = std::move(pages);
-    return;
+  spare_bytes += pages->bytes();
+  spare.push_back(std::move(pages));
+  while (spare_bytes > kMostSpare || spare.size() > kMostPieces) {
+    spare_bytes -= spare.front()->bytes();
+    spare.erase(spare.begin());
   }
 }
 

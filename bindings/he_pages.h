@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace keyrite {
 
@@ -28,8 +29,21 @@ class Pages {
 // Pages of an earlier use where some are large enough, with their contents; else new ones.
 std::unique_ptr<Pages> TakePages(size_t words);
 
-// Keeps pages for the next use, which then has no page faults: 64 MiB at most.
+// Keeps pages for the next use, which then has no page faults: 128 MiB at most, those used last.
 void KeepPages(std::unique_ptr<Pages> pages);
+
+// Pages for the time of one piece of work.
+class Scratch {
+ public:
+  explicit Scratch(size_t words) : pages_(TakePages(words)) {}
+  ~Scratch() { KeepPages(std::move(pages_)); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  uint64_t* words() const { return pages_->words(); }
+
+ private:
+  std::unique_ptr<Pages> pages_;
+};
 
 }  // namespace keyrite
 

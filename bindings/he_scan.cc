@@ -3,7 +3,6 @@
 #include "he_scan.h"
 
 #include <mutex>
-#include <utility>
 
 #include "he_residues.h"
 
@@ -23,8 +22,7 @@ class Scanner {
         cancelled_(cancelled),
         ring_(input.block_layout.ring()),
         layout_(ring_, input.chunks, kQueryStep, *input.kernel),
-        queries_(TakePages(QueryWords() * input.queries.size())) {}
-  ~Scanner() { KeepPages(std::move(queries_)); }
+        queries_(layout_.Words() * input.queries.size()) {}
   Scanner(const Scanner&) = delete;
   Scanner& operator=(const Scanner&) = delete;
 
@@ -35,12 +33,9 @@ class Scanner {
         kCachedWords / (layout_.TileWords() * input_.queries.size()), size_t{1}, kMostTiles);
     Turns turns((ring_.Tiles() + group - 1) / group, cancelled_);
     OnThreads(input_.threads, [&] {
-      const Scratch queries(group * input_.queries.size() * layout_.TileWords());
-      const Scratch room(layout_.ChunksOf(0) * kRoom);
       size_t turn;
       while (turns.Take(&turn)) {
-        MultiplyTiles(turn * group, std::min(ring_.Tiles(), (turn + 1) * group), queries.words(),
-                      room.words());
+        MultiplyTiles(turn * group, std::min(ring_.Tiles(), (turn + 1) * group));
       }
     });
     outcome.aborted = cancelled_.load();
@@ -48,55 +43,53 @@ class Scanner {
   }
 
  private:
-  size_t QueryWords() const { return input_.chunks * layout_.PairWords(); }
-
-  // Unpacks the queries and expands their seeds, polynomial by polynomial.
+  // Unpacks the queries and expands their seeds, a few chunks at a time.
   ScanOutcome PlaceQueries() {
-    const size_t chunks = input_.chunks;
-    Turns turns(input_.queries.size() * chunks, cancelled_);
+    const size_t groups = (input_.chunks + kChunksAtOnce - 1) / kChunksAtOnce;
+    Turns turns(input_.queries.size() * groups, cancelled_);
     std::mutex mutex;
     ScanOutcome outcome;
     OnThreads(input_.threads, [&] {
+      const Scratch pairs(kChunksAtOnce * layout_.PairWords());
       size_t turn;
       while (turns.Take(&turn)) {
-        const size_t query = turn / chunks;
-        const size_t chunk = turn % chunks;
-        const size_t bad = layout_.Unpack(input_.queries[query], chunk,
-                                          queries_->words() + turn * layout_.PairWords());
+        const size_t query = turn / groups;
+        const size_t first = turn % groups * kChunksAtOnce;
+        const size_t bad =
+            layout_.Place(input_.queries[query], first, std::min(kChunksAtOnce, input_.chunks - first),
+                          pairs.words(), queries_.words() + query * layout_.Words());
         if (bad == kAllResiduesGood) continue;
         turns.End();
         const std::lock_guard<std::mutex> lock(mutex);
         outcome.bad_query = static_cast<double>(query);
-        outcome.bad_residue = static_cast<double>(2 * chunk * ring_.degree + bad);
+        outcome.bad_residue = static_cast<double>(bad);
       }
     });
     return outcome;
   }
 
-  // `queries` has room for their tiles: [tile][query].
-  void MultiplyTiles(size_t first, size_t end, uint64_t* queries, uint64_t* room) {
-    const size_t words = layout_.TileWords();
+  void MultiplyTiles(size_t first, size_t end) {
     const size_t count = input_.queries.size();
-    for (size_t tile = first; tile < end; tile++) {
-      for (size_t query = 0; query < count; query++) {
-        uint64_t* to = queries + ((tile - first) * count + query) * words;
-        const uint64_t* pairs = queries_->words() + query * QueryWords();
-        layout_.Copy(pairs, 0, input_.chunks, tile, to);
-        layout_.MakeHeads(to);
+    for (size_t query = 0; query < count; query++) {
+      for (size_t tile = first; tile < end; tile++) {
+        layout_.MakeHeads(QueryTile(query, tile));
       }
     }
     for (size_t block = 0; block < input_.blocks.size(); block += kBlocksAtOnce) {
       if (cancelled_.load(std::memory_order_relaxed)) return;
       for (size_t tile = first; tile < end; tile++) {
         for (size_t query = 0; query < count; query += kQueriesAtOnce) {
-          MultiplyTile(tile, block, query, queries + ((tile - first) * count + query) * words, room);
+          MultiplyTile(tile, block, query);
         }
       }
     }
   }
 
-  void MultiplyTile(size_t tile, size_t first_block, size_t first_query,
-                    const uint64_t* query_tiles, uint64_t* room) {
+  uint64_t* QueryTile(size_t query, size_t tile) const {
+    return queries_.words() + query * layout_.Words() + tile * layout_.TileWords();
+  }
+
+  void MultiplyTile(size_t tile, size_t first_block, size_t first_query) {
     alignas(64) uint64_t sums[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
     alignas(64) uint64_t more[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
     const uint64_t* blocks[kBlocksAtOnce];
@@ -107,7 +100,6 @@ class Scanner {
     pass.query_count = std::min(kQueriesAtOnce, input_.queries.size() - first_query);
     pass.blocks = blocks;
     pass.queries = queries;
-    pass.room = room;
     const size_t words = pass.block_count * pass.query_count * kResultStep;
     for (size_t segment = 0; segment < layout_.Segments(); segment++) {
       for (size_t at = 0; at < pass.block_count; at++) {
@@ -115,7 +107,7 @@ class Scanner {
                      tile * input_.block_layout.TileWords() + input_.block_layout.At(segment);
       }
       for (size_t at = 0; at < pass.query_count; at++) {
-        queries[at] = query_tiles + at * layout_.TileWords() + layout_.At(segment);
+        queries[at] = QueryTile(first_query + at, tile) + layout_.At(segment);
       }
       pass.chunks = layout_.ChunksOf(segment);
       pass.results = segment == 0 ? sums : more;
@@ -123,21 +115,10 @@ class Scanner {
       if (segment == 0) continue;
       for (size_t at = 0; at < words; at++) sums[at] = ReduceWord(sums[at] + more[at], ring_);
     }
-    const uint64_t* from = sums;
     for (size_t block = 0; block < pass.block_count; block++) {
-      uint8_t* const* to =
-          input_.results.data() + (first_block + block) * input_.queries.size() + first_query;
-      for (size_t query = 0; query < pass.query_count; query++, from += kResultStep) {
-        Pack(from, tile, to[query]);
-      }
-    }
-  }
-
-  // A tile is ring_.bits whole bytes, so that threads with tiles side by side share none.
-  void Pack(const uint64_t* sums, size_t tile, uint8_t* result) const {
-    for (size_t part = 0; part < 3; part++) {
-      PackResidues(sums + part * kTile, kTile, ring_.bits,
-                   result + part * ring_.PackedBytes() + tile * ring_.bits);
+      input_.kernel->pack(
+          ring_, tile, sums + block * pass.query_count * kResultStep, pass.query_count,
+          input_.results.data() + (first_block + block) * input_.queries.size() + first_query);
     }
   }
 
@@ -145,7 +126,7 @@ class Scanner {
   const CancelFlag& cancelled_;
   Ring ring_;
   Layout layout_;
-  std::unique_ptr<Pages> queries_;
+  Scratch queries_;
 };
 
 // As fast as the compiler makes it for every CPU; two threads of this are bound by memory.
