@@ -284,7 +284,9 @@ async function writeKit(invocation: Invocation<KitOptions>): Promise<undefined> 
 
 const DETAILS = `JSON Lines: {"id": "a", "vector": [0.1, ...], "metadata": {...}} a line; other fields are metadata as well. Parquet: a list column of floats, a column of ids, the rest metadata. NPY: a matrix of float16, float32 or float64. Bare float32: rows of the collection's dimensions. Ids and metadata of the last two come from --ids or --records; without them a vector's id is the number of its row.
 
-An id that is there already is replaced. What was reported is durable: stopped or killed, an import has lost nothing of it, and the same command again changes nothing but the time it takes. With --checkpoint it goes on where it was.`
+An id that is there already is replaced. What was reported is durable: stopped or killed, an import has lost nothing of it, and the same command again changes nothing but the time it takes. With --checkpoint it goes on where it was.
+
+An item that cannot be taken ends the import: everything before it is in, and the error says where it is and which --skip goes on behind it. Whole numbers in metadata that are too large to be kept exactly (beyond 2^53) are refused: write them as text.`
 
 /** Adds import and kit. */
 export function addImportCommands(group: Command, dispatch: Dispatch): void {

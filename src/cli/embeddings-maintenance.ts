@@ -130,7 +130,8 @@ export function addMaintenanceCommands(group: Command, dispatch: Dispatch): void
   addCommand<HolderOptions>(group, dispatch, {
     usage: 'compact <collection>',
     summary: 'Rewrite blocks in which many vectors are deleted, and seal the tail',
-    details: 'Searches go on meanwhile. Stopped at any point, nothing is lost.',
+    details:
+      'Searches go on meanwhile. Stopped at any point, nothing is lost. At its end the disk space of what was deleted is given back; a file of the store is written anew when more than a quarter of it is.',
     examples: [`embeddings compact docs --store ./vectors ${EXAMPLE_KEYS}`],
     options: holderOptions,
     run: compact,
