@@ -4,7 +4,10 @@
  * the key holder sends the job again. Nothing durable refers to them.
  */
 
-/** Dead rows are given back soon and without pauses: every job leaves as many as it had results. */
+/**
+ * Dead rows are given back soon and without pauses: every job leaves as many as it had results. The server looks
+ * once in its `autovacuum_naptime`, a minute by default: the tables stay as large as what comes in two of these.
+ */
 const VACUUM = `WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0,
   toast.autovacuum_vacuum_threshold = 20000, toast.autovacuum_vacuum_cost_delay = 0)`
