@@ -7,10 +7,9 @@ export interface Fault {
   readonly error: unknown
 }
 
-/** What came before the fault, and the fault. */
-export interface UntilFault extends Inserted {
-  readonly fault: Fault | undefined
-}
+/** What an insertion did; with a fault, how many items came before it. */
+export type UntilFault =
+  (Inserted & { readonly fault?: undefined }) | { readonly items: number; readonly fault: Fault }
 
 /**
  * Inserts items until the source ends or fails, an item is refused, or a stop is asked for. All items before that
@@ -25,20 +24,23 @@ export async function insertUntilFault(
   signal: AbortSignal,
   onProgress: (done: number) => void,
 ): Promise<UntilFault> {
-  /** Handed out and not durable yet: at most one block. */
-  let waiting: Item[] = []
-  let durable = 0
+  /** Handed out and not durable yet, by id as in a block: of several the last one counts. */
+  const waiting = new Map<string, Item>()
+  /** The item handed out last, and the one it took the place of. */
+  let last: Item | undefined
+  let replaced: Item | undefined
   let fault: Fault | undefined
   const note = (done: number): void => {
-    waiting = waiting.slice(done - durable)
-    durable = done
+    waiting.clear()
     onProgress(done)
   }
   async function* items(): AsyncGenerator<Item> {
     try {
       for await (const item of source()) {
         if (signal.aborted) return
-        waiting.push(item)
+        last = item
+        replaced = waiting.get(item.id)
+        waiting.set(item.id, item)
         yield item
       }
     } catch (error) {
@@ -47,13 +49,15 @@ export async function insertUntilFault(
     }
   }
   try {
-    return { ...(await ingest.insert(items(), { onProgress: note })), fault }
+    const inserted = await ingest.insert(items(), { onProgress: note })
+    return fault === undefined ? inserted : { items: inserted.items, fault }
   } catch (error) {
+    // An item is refused as soon as it is handed out.
     if (!(error instanceof EmbeddingError) || error.index === undefined) throw error
-    const { index } = error
-    const start = durable
-    const before = waiting.slice(0, index - start)
-    const { replaced } = await ingest.insert(before, { onProgress: (done) => note(start + done) })
-    return { items: index, replaced, fault: { error } }
+    if (last !== undefined) waiting.delete(last.id)
+    if (replaced !== undefined) waiting.set(replaced.id, replaced)
+    if (waiting.size > 0) await ingest.insert(waiting.values())
+    note(error.index)
+    return { items: error.index, fault: { error } }
   }
 }

@@ -165,9 +165,11 @@ async function pour(
   let fault: Fault | undefined
   try {
     const result = await insertUntilFault(ingest, () => source.items(from), signal, onProgress)
-    fault = result.fault
     durable = from + result.items
-    if (fault !== undefined) throw fault.error
+    if (result.fault !== undefined) {
+      fault = result.fault
+      throw fault.error
+    }
     if (signal.aborted) throw signal.reason
     await checkpoint.finish()
     return result

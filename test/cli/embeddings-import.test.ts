@@ -163,6 +163,12 @@ describe('a format', () => {
     site.put('bad.jsonl', [...many, '{"id":"x","vector":[3,2,1]}'].join('\n'))
     expect(await good(...args.slice(0, 4), '--skip', '300')).toMatchObject({ items: 1 })
     expect(await records('bad')).toBe(301)
+    // A bad item of an id that came before takes nothing away from it.
+    site.put('same.jsonl', '{"id":"same","vector":[1,2,3]}\n{"id":"same","vector":[0,0,0]}\n')
+    const same = await site.run(['import', 'bad', '--in', 'same.jsonl', ...STORE, ...SEED])
+    expect([same.code, same.stderr]).toEqual([3, expect.stringContaining('kept: 1 of')])
+    expect(await good('get', 'bad', 'same')).toMatchObject({ items: [{ vector: [1, 2, 3] }] })
+    await good('delete', 'bad', 'same')
     const streamed = await site.spawn(['import', 'bad', '--in', '-', ...STORE, ...SEED], {
       input: '{"id":"s1","vector":[1,2,3]}\n{"id":"s2","vector":[0,0,0]}\n',
     })
