@@ -55,8 +55,50 @@ async function get(invocation: Invocation<IdOptions>): Promise<ExitCode> {
   return missing.length === 0 ? EXIT.ok : EXIT.refused
 }
 
-async function remove(invocation: Invocation<IdOptions>): Promise<undefined> {
-  const { args, output } = invocation
+interface DeleteOptions extends IdOptions {
+  readonly session?: string
+  readonly invalid?: boolean
+  readonly confirm?: string
+}
+
+/** Deletes by session, or what does not open: more than anybody has named, so it must be confirmed. */
+async function purge(invocation: Invocation<DeleteOptions>): Promise<undefined> {
+  const { args, options, output, io } = invocation
+  const [name = '', ...ids] = args
+  const { session, invalid } = options
+  if (ids.length > 0 || options.ids !== undefined) {
+    throw new UsageError('USAGE', 'ids go without --session and --invalid', {
+      where: '<ids...>',
+      expected: 'ids, or --session, --invalid or both',
+      got: 'both kinds',
+    })
+  }
+  if (options.confirm !== name) {
+    throw new ConfigError('a deletion without ids must be confirmed', {
+      where: '--confirm',
+      expected: name,
+      got: options.confirm ?? 'nothing',
+      hint: `keyrite embeddings verify names the records that do not open; to delete, say --confirm ${name}`,
+    })
+  }
+  using interrupts = stopRequests(output.side, 'piece')
+  const { signal } = interrupts
+  const deleted = await withCollection(invocation, 'write', async (holder, store) => {
+    const { records: total } = await store.collection(name)
+    const onProgress = countPrinter(output.side, io, 'vectors', { total })
+    return holder.purge(store, name, { session, invalid, signal, onProgress })
+  }).catch((error: unknown) => {
+    const goOn = 'what was deleted stays deleted; the same command goes on with the rest'
+    throw signal.aborted ? stoppedAfter(name, goOn, error) : error
+  })
+  output.document({ command: 'embeddings delete', deleted })
+  output.text.print(`${grouped(deleted)} vectors deleted`)
+  return undefined
+}
+
+async function remove(invocation: Invocation<DeleteOptions>): Promise<undefined> {
+  const { args, options, output } = invocation
+  if (options.session !== undefined || options.invalid === true) return purge(invocation)
   const ids = await idsOf(invocation)
   const deleted = await withCollection(invocation, 'write', (holder, store) =>
     holder.delete(store, args[0] ?? '', ids),
@@ -119,16 +161,21 @@ export function addItemCommands(group: Command, dispatch: Dispatch): void {
     options: idOptions,
     run: get,
   })
-  addCommand<IdOptions>(group, dispatch, {
+  addCommand<DeleteOptions>(group, dispatch, {
     usage: 'delete <collection> [ids...]',
-    summary: 'Delete vectors by id',
+    summary: 'Delete vectors by id, by ingest session, or what does not open',
     details:
-      'Searches do not see them from then on. Their ciphertexts stay in their block until the next compact.',
+      'Searches do not see them from then on. Their ciphertexts stay in their block until the next compact. Whoever has a kit can write records that do not open, and searches stop at them: verify names their ingest session.',
     examples: [
       `embeddings delete docs guide-7 --store ./vectors ${EXAMPLE_KEYS}`,
       `embeddings delete docs --ids withdrawn.txt --store ./vectors ${EXAMPLE_KEYS}`,
+      `embeddings delete docs --invalid --confirm docs --store ./vectors ${EXAMPLE_KEYS}`,
     ],
-    options: idOptions,
+    options: (command) =>
+      idOptions(command)
+        .option('--session <id>', 'all that an ingest with a kit wrote in this session')
+        .option('--invalid', 'records that do not open; with --session, only those of the session')
+        .option('--confirm <collection>', 'its name once more, for --session and --invalid'),
     run: remove,
   })
   addCommand<ExportCommandOptions>(group, dispatch, {

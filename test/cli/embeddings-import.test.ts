@@ -6,7 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { openEmbeddedStore } from '../../src/he/embedded-store.ts'
+import { newSession, parseIngestKit } from '../../src/he/ingest-kit.ts'
 import { npyPreamble } from '../../src/he/npy.ts'
+import { idToken } from '../../src/he/tokens.ts'
 import { generator, normal } from '../he/embeddings-data.ts'
 import { type EmbeddingsSite, embeddingsSite } from './embeddings-site.ts'
 
@@ -245,6 +248,39 @@ describe('a kit', () => {
       expect.stringMatching(/KEY_MISMATCH[\s\S]*where: +public\.kit/),
     ])
     expect(await records('formats')).toBe(2)
+  })
+
+  it('whose holder writes what does not open stops searches; delete takes it away', async () => {
+    const kit = parseIngestKit(readFileSync(site.at('public.kit')))
+    const { session } = await newSession(kit)
+    const token = idToken(kit.idToken, kit.info.id, 'noise')
+    {
+      await using store = await openEmbeddedStore(site.at('vectors'))
+      const own = { epoch: 1, session: session.id, token, filters: {} }
+      const sealed = new Uint8Array(100)
+      await store.commit('public', { sessions: [session], records: [{ ...own, sealed }] })
+    }
+    const verify = () => site.run(['verify', 'public', ...STORE, ...SEED])
+    const faulty = await verify()
+    expect([faulty.code, faulty.stdout]).toEqual([5, expect.stringContaining(session.id)])
+    const remove = (...more: string[]) => site.run(['delete', 'public', ...STORE, ...SEED, ...more])
+    const confirm = ['--confirm', 'public']
+    for (const [code, ...more] of [
+      [3, '--invalid'],
+      [3, '--invalid', '--confirm', 'other'],
+      [2, '--invalid', ...confirm, '--ids', 'ids'],
+      [2, 'a', '--session', session.id, ...confirm],
+      [3, '--session', '00'.repeat(16), ...confirm],
+      [3, '--session', '', ...confirm],
+    ] as const) {
+      expect([more, (await remove(...more)).code]).toEqual([more, code])
+    }
+    expect(await records('public')).toBe(2)
+    const removed = await remove('--invalid', ...confirm)
+    expect([removed.code, removed.stdout]).toEqual([0, '1 vectors deleted\n'])
+    expect((await verify()).code).toBe(0)
+    expect((await remove('--session', session.id, ...confirm)).stdout).toBe('0 vectors deleted\n')
+    expect(await records('public')).toBe(1)
   })
 
   it('that is damaged is named', async () => {
