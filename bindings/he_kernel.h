@@ -38,6 +38,8 @@ struct Pass {
   size_t query_count;
   const uint64_t* const* blocks;
   const uint64_t* const* queries;
+  // Of as many blocks what the next pass reads, for kernels that fetch it meanwhile.
+  const uint64_t* const* next_blocks;
   uint64_t* results;  // [block][query][kResultStep], 64-byte aligned
 };
 

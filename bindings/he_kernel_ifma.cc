@@ -195,11 +195,12 @@ constexpr size_t kFour = 4;
 constexpr size_t kRun = 32;
 constexpr size_t kPolynomials = 3;
 
-// x: of the blocks, a chunk every x_step words; y: of the queries; sums are added to.
+// x: of the blocks, a chunk every x_step words; y: of the queries; sums are added to. Fetches a cache line
+// of `next` for every chunk: memory is slower than the multiplications, and would have to be waited for.
 template <size_t kQueries>
 KEYRITE_IFMA_CALL void AddThird(const uint64_t* const (&x)[kFour], size_t x_step,
                                 const uint64_t* const* y, size_t y_at, size_t chunks,
-                                Sum (*waiting)[kFour]) {
+                                const uint64_t* next, Sum (*waiting)[kFour]) {
   Sum sums[kFour][kQueries];
   const uint64_t *blocks[kFour], *queries[kQueries];
   // Member by member: GCC would copy whole sums by way of the stack.
@@ -221,6 +222,9 @@ KEYRITE_IFMA_CALL void AddThird(const uint64_t* const (&x)[kFour], size_t x_step
       x2[b] = LoadLanes(blocks[b] + chunk * x_step + x_step);
       // Kept in registers: GCC would load them anew for each query.
       asm("" : "+v"(x1[b]), "+v"(x2[b]));
+    }
+    for (size_t line = chunk; line < chunk + 2; line++) {
+      _mm_prefetch(reinterpret_cast<const char*>(next + line * kTile), _MM_HINT_T1);
     }
     AddPair<kFour, kQueries>(sums, x1, x2, queries, y_at + chunk * kQueryStep);
   }
@@ -272,12 +276,17 @@ KEYRITE_IFMA_CALL void MultiplyFour(const Pass& pass, const Reducer& by, size_t 
     for (size_t third = 0; third < kPolynomials; third++) {
       const size_t step = third == 2 ? kFour * kTile : kBlockStep;
       const size_t at = kHead + first * kQueryStep + third * kTile;
+      // A chunk of a block is two lines, fetched with the first two sums. Eight queries are four pairs,
+      // one for each block.
+      const size_t line = 2 * first + (third == 0 ? 0 : chunks);
       size_t q = 0;
       for (; q + 2 <= pass.query_count; q += 2) {
-        AddThird<2>(x[third], step, pass.queries + q, at, chunks, sums[third] + q);
+        AddThird<2>(x[third], step, pass.queries + q, at, chunks,
+                    pass.next_blocks[block + q / 2] + line * kTile, sums[third] + q);
       }
       if (q < pass.query_count) {
-        AddThird<1>(x[third], step, pass.queries + q, at, chunks, sums[third] + q);
+        AddThird<1>(x[third], step, pass.queries + q, at, chunks,
+                    pass.next_blocks[block + q / 2] + line * kTile, sums[third] + q);
       }
     }
   }

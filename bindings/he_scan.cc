@@ -78,8 +78,10 @@ class Scanner {
     for (size_t block = 0; block < input_.blocks.size(); block += kBlocksAtOnce) {
       if (cancelled_.load(std::memory_order_relaxed)) return;
       for (size_t tile = first; tile < end; tile++) {
+        const bool last = tile + 1 == end;
+        const Place next = {last ? first : tile + 1, last ? block + kBlocksAtOnce : block};
         for (size_t query = 0; query < count; query += kQueriesAtOnce) {
-          MultiplyTile(tile, block, query);
+          MultiplyTile({tile, block}, query, next);
         }
       }
     }
@@ -89,23 +91,39 @@ class Scanner {
     return queries_.words() + query * layout_.Words() + tile * layout_.TileWords();
   }
 
-  void MultiplyTile(size_t tile, size_t first_block, size_t first_query) {
+  // A tile of several blocks.
+  struct Place {
+    size_t tile;
+    size_t block;  // the first
+  };
+
+  // Where a segment of the tile begins in each of the blocks; behind the last block, in that.
+  void FindBlocks(const Place& place, size_t segment, const uint64_t* (&blocks)[kBlocksAtOnce]) const {
+    const Layout& layout = input_.block_layout;
+    for (size_t at = 0; at < kBlocksAtOnce; at++) {
+      const size_t block = std::min(place.block + at, input_.blocks.size() - 1);
+      blocks[at] =
+          input_.blocks[block]->words() + place.tile * layout.TileWords() + layout.At(segment);
+    }
+  }
+
+  void MultiplyTile(const Place& place, size_t first_query, const Place& next) {
+    const auto [tile, first_block] = place;
     alignas(64) uint64_t sums[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
     alignas(64) uint64_t more[kBlocksAtOnce * kQueriesAtOnce * kResultStep];
-    const uint64_t* blocks[kBlocksAtOnce];
+    const uint64_t *blocks[kBlocksAtOnce], *next_blocks[kBlocksAtOnce];
     const uint64_t* queries[kQueriesAtOnce];
     Pass pass{};
     pass.ring = &ring_;
     pass.block_count = std::min(kBlocksAtOnce, input_.blocks.size() - first_block);
     pass.query_count = std::min(kQueriesAtOnce, input_.queries.size() - first_query);
     pass.blocks = blocks;
+    pass.next_blocks = next_blocks;
     pass.queries = queries;
     const size_t words = pass.block_count * pass.query_count * kResultStep;
     for (size_t segment = 0; segment < layout_.Segments(); segment++) {
-      for (size_t at = 0; at < pass.block_count; at++) {
-        blocks[at] = input_.blocks[first_block + at]->words() +
-                     tile * input_.block_layout.TileWords() + input_.block_layout.At(segment);
-      }
+      FindBlocks(place, segment, blocks);
+      FindBlocks(next, segment, next_blocks);
       for (size_t at = 0; at < pass.query_count; at++) {
         queries[at] = QueryTile(first_query + at, tile) + layout_.At(segment);
       }
