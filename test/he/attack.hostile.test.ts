@@ -224,7 +224,7 @@ describe('the public surface', () => {
     ).toEqual([])
     const methods = Object.keys(one.holder)
     expect(methods.sort()).toEqual(
-      'compact createCollection delete epochs get ingest ingestKit items rotate search searchMany verify'.split(
+      'compact createCollection delete epochs get ingest ingestKit items purge rotate search searchMany verify'.split(
         ' ',
       ),
     )

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 
 import { toHex } from '../../src/bytes.ts'
 import { geometryOf } from '../../src/he/parameters.ts'
@@ -151,8 +151,11 @@ describe('two workers', () => {
     // Both had their part, and keep to it: the blocks are in their memory.
     const share = (one: WorkerProcess) =>
       one.events.filter(({ what }) => what === 'finished').map(({ partition }) => partition)
+    // A worker says so after its results are there, and the answer may be here before that line.
+    await vi.waitFor(() => {
+      expect([...share(both[0]!), ...share(both[1]!)]).toHaveLength(8 + 2)
+    })
     for (const one of both) expect(share(one).length).toBeGreaterThan(0)
-    expect([...share(both[0]!), ...share(both[1]!)]).toHaveLength(8 + 2)
     const nothing = { queries, filter: [{ field: 'colour', anyOf: [token()] }] }
     expect((await whole(await scorer.scan(NAME, nothing))).blocks).toEqual([])
     expect(await scorer.collection(NAME)).toEqual(await local.collection(NAME))
