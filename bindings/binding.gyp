@@ -21,7 +21,6 @@
         "feistel_symbols.cc",
         "function_list.cc",
         "he_blake2xb.cc",
-        "he_job.cc",
         "he_kernel_avx2.cc",
         "he_kernel_ifma.cc",
         "he_kernel_portable.cc",
@@ -32,6 +31,7 @@
         "he_residues.cc",
         "he_scan.cc",
         "he_seed.cc",
+        "job.cc",
         "mechanism.cc",
         "module.cc",
         "secret.cc"

@@ -14,6 +14,7 @@
 #include "calls.h"
 #include "feistel.h"
 #include "feistel_arguments.h"
+#include "job.h"
 #include "secret.h"
 
 namespace keyrite {
@@ -45,75 +46,35 @@ Napi::Object OutcomeToJs(Napi::Env env, const FeistelOutcome& outcome) {
   return out;
 }
 
-// Work for the thread pool whose results JavaScript gets when all went well.
-class Job {
+// Work whose results JavaScript gets when all went well.
+class OutcomeJob : public Job {
  public:
-  explicit Job(Napi::Env env) : env_(env), deferred_(env) {}
-  virtual ~Job() = default;
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
-
-  // Takes over the job.
-  static Napi::Value Start(std::unique_ptr<Job> job) {
-    const Napi::Env env = job->env_;
-    const Napi::Promise promise = job->deferred_.Promise();
-    const Napi::String name = Napi::String::New(env, "keyrite.feistel");
-    if (napi_create_async_work(env, nullptr, name, Execute, Complete, job.get(), &job->work_) !=
-        napi_ok) {
-      Throw(env, "the job cannot be started");
-    }
-    if (napi_queue_async_work(env, job->work_) != napi_ok) {
-      napi_delete_async_work(env, job->work_);
-      Throw(env, "the job cannot be started");
-    }
-    (void)job.release();
-    return promise;
-  }
+  using Job::Job;
 
  protected:
   // On another thread.
-  virtual FeistelOutcome Work() = 0;
+  virtual FeistelOutcome Run() = 0;
 
   // Part of the result: `length` bytes from `source` for a typed array of JavaScript.
   void AddOutput(const Napi::Value& array, const uint8_t* source, size_t length) {
-    if (outputs_.IsEmpty()) outputs_ = Napi::Persistent(Napi::Array::New(env_));
+    if (outputs_.IsEmpty()) outputs_ = Napi::Persistent(Napi::Array::New(array.Env()));
     outputs_.Value().Set(static_cast<uint32_t>(sources_.size()), array);
     sources_.push_back({source, length});
   }
 
  private:
-  static void Execute(napi_env, void* data) {
-    Job* job = static_cast<Job*>(data);
-    job->outcome_ = job->Work();
+  void Work() override { outcome_ = Run(); }
+
+  Napi::Value Result(Napi::Env env) override {
+    if (outcome_.ok()) Deliver(env);
+    return OutcomeToJs(env, outcome_);
   }
 
-  static void Complete(napi_env env, napi_status status, void* data) {
-    const std::unique_ptr<Job> job(static_cast<Job*>(data));
-    napi_delete_async_work(env, job->work_);
-    if (status != napi_ok) job->outcome_.aborted = true;
-    try {
-      job->Settle();
-    } catch (const Napi::Error&) {
-      // The environment is ending; nobody waits for the promise.
-    }
-  }
-
-  void Settle() {
-    const Napi::HandleScope scope(env_);
-    try {
-      if (outcome_.ok()) Deliver();
-    } catch (const Napi::Error& error) {
-      deferred_.Reject(error.Value());
-      return;
-    }
-    deferred_.Resolve(OutcomeToJs(env_, outcome_));
-  }
-
-  void Deliver() {
+  void Deliver(Napi::Env env) {
     std::vector<View> views;
     for (uint32_t at = 0; at < sources_.size(); at++) {
       views.push_back(ViewOf(outputs_.Value().Get(at)));
-      if (views.back().length != sources_[at].length) Throw(env_, "output has changed its length");
+      if (views.back().length != sources_[at].length) Throw(env, "output has changed its length");
     }
     for (size_t at = 0; at < views.size(); at++) {
       const Bytes& source = sources_[at];
@@ -121,9 +82,6 @@ class Job {
     }
   }
 
-  Napi::Env env_;
-  Napi::Promise::Deferred deferred_;
-  napi_async_work work_ = nullptr;
   Napi::Reference<Napi::Array> outputs_;
   std::vector<Bytes> sources_;
   FeistelOutcome outcome_;
@@ -165,11 +123,11 @@ Cancel ToCancel(const Napi::Value& value) {
   return {static_cast<const int32_t*>(data), value.As<Napi::Object>()};
 }
 
-class FeistelJob final : public Job {
+class FeistelJob final : public OutcomeJob {
  public:
   FeistelJob(Napi::Env env, BatchArguments batch, size_t chunk, std::unique_ptr<AesEngine> engine,
              const Cancel& cancel)
-      : Job(env),
+      : OutcomeJob(env),
         memory_(CopyLength(batch.groups)),
         engine_(std::move(engine)),
         cancel_(cancel.flag),
@@ -198,7 +156,7 @@ class FeistelJob final : public Job {
     return std::move(batch->groups);
   }
 
-  FeistelOutcome Work() override { return feistel_.Run(*engine_, cancel_); }
+  FeistelOutcome Run() override { return feistel_.Run(*engine_, cancel_); }
 
   OwnMemory memory_;
   std::unique_ptr<AesEngine> engine_;
@@ -245,11 +203,11 @@ Napi::Value FeistelOnToken(const Napi::CallbackInfo& info) {
                                                  std::move(engine), cancel));
 }
 
-class BlocksJob final : public Job {
+class BlocksJob final : public OutcomeJob {
  public:
   BlocksJob(Napi::Env env, const View& input, const Napi::Value& output, size_t chunk,
             std::unique_ptr<TokenAes> engine)
-      : Job(env),
+      : OutcomeJob(env),
         length_(input.length),
         chunk_(chunk * kAesBlock),
         memory_(2 * input.length),
@@ -259,7 +217,7 @@ class BlocksJob final : public Job {
   }
 
  private:
-  FeistelOutcome Work() override {
+  FeistelOutcome Run() override {
     FeistelOutcome outcome;
     for (size_t at = 0; at < length_ && outcome.ok(); at += chunk_) {
       const size_t some = std::min(chunk_, length_ - at);

@@ -9,10 +9,10 @@
 
 #include "arguments.h"
 #include "calls.h"
-#include "he_job.h"
 #include "he_residues.h"
 #include "he_scan.h"
 #include "he_seed.h"
+#include "job.h"
 
 namespace keyrite {
 namespace {
@@ -187,10 +187,10 @@ std::vector<BlockPointer> ToBlocks(const Napi::Value& value) {
   return blocks;
 }
 
-class LoadJob final : public HeJob {
+class LoadJob final : public Job {
  public:
   LoadJob(Napi::Env env, const Layout& layout, size_t chunks, bool seeded, const Bytes& body)
-      : HeJob(env), layout_(layout), chunks_(chunks), body_(CopyPacked(body)), seeded_(seeded) {}
+      : Job(env), layout_(layout), chunks_(chunks), body_(CopyPacked(body)), seeded_(seeded) {}
 
  private:
   void Work() override {
@@ -224,7 +224,7 @@ Napi::Value Load(const Napi::CallbackInfo& info) {
   if (body.length != chunks * PackedChunks{nullptr, seeded}.ChunkBytes(ring)) {
     Throw(info.Env(), "body has another length");
   }
-  return HeJob::Start(std::make_unique<LoadJob>(info.Env(), Layout(ring, chunks, kBlockStep, *AvailableKernels().front()),
+  return Job::Start(std::make_unique<LoadJob>(info.Env(), Layout(ring, chunks, kBlockStep, *AvailableKernels().front()),
                                                 chunks, seeded, body));
 }
 
@@ -244,10 +244,10 @@ void Free(const Napi::CallbackInfo& info) {
 
 // --- Scans ---
 
-class ScanJob final : public HeJob {
+class ScanJob final : public Job {
  public:
   ScanJob(Napi::Env env, ScanInput input, const Napi::Array& queries, const Bytes& header)
-      : HeJob(env), input_(std::move(input)), cancelled_(std::make_shared<CancelFlag>(false)) {
+      : Job(env), input_(std::move(input)), cancelled_(std::make_shared<CancelFlag>(false)) {
     const Ring& ring = input_.block_layout.ring();
     const size_t length = input_.chunks * PackedChunks{nullptr, true}.ChunkBytes(ring);
     const size_t words = (length + kPackedMargin) / sizeof(uint64_t) + 1;
@@ -334,14 +334,14 @@ Napi::Value StartScan(const Napi::CallbackInfo& info) {
   Napi::Object out = Napi::Object::New(env);
   out["cancel"] = Napi::Function::New(
       env, [cancelled](const Napi::CallbackInfo&) { cancelled->store(true); });
-  out["done"] = HeJob::Start(std::move(job));
+  out["done"] = Job::Start(std::move(job));
   return out;
 }
 
-class ReadJob final : public HeJob {
+class ReadJob final : public Job {
  public:
   ReadJob(Napi::Env env, std::vector<BlockPointer> blocks, size_t threads)
-      : HeJob(env), blocks_(std::move(blocks)), threads_(threads) {}
+      : Job(env), blocks_(std::move(blocks)), threads_(threads) {}
 
  private:
   void Work() override { sum_ = ReadBlocks(blocks_, threads_); }
@@ -356,7 +356,7 @@ class ReadJob final : public HeJob {
 Napi::Value Read(const Napi::CallbackInfo& info) {
   ExpectArguments(info, 2);
   const size_t threads = ToSize(info[1], 1, kMostThreads, "threads is not 1 to 1024");
-  return HeJob::Start(std::make_unique<ReadJob>(info.Env(), ToBlocks(info[0]), threads));
+  return Job::Start(std::make_unique<ReadJob>(info.Env(), ToBlocks(info[0]), threads));
 }
 
 // Out of memory is an exception in JavaScript too.

@@ -30,14 +30,13 @@ export async function compact(
   { minLive = 0.75, ...options }: CompactOptions = {},
 ): Promise<CompactReport> {
   const { name } = keys.info
-  const state = await store.collection(name)
+  const { sessions } = await store.collection(name)
   const enough = minLive * keys.geometry.vectorsPerBlock
   const sparse = (await store.blocks(name))
     .filter(({ live, session }) => live < enough || session !== '')
     .map(({ block }) => block)
   const tail = (await store.tail(name)).records
   const records = await repack(store, keys, epoch, sparse, tail, options)
-  const { sessions } = state
   if (sessions.length > 0) {
     const removeSessions = sessions.map(({ id }) => id)
     await store.commit(name, { collection: keys.info.id, removeSessions })

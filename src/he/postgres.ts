@@ -81,8 +81,9 @@ async function loadLibraries(): Promise<PostgresLibraries> {
  *
  * `sslmode=verify-full` (with `sslrootcert=` for a private authority) makes the connection TLS and checks
  * the server's certificate and its name; without `sslmode` a TCP connection is not encrypted, and
- * `sslmode=no-verify` encrypts to whoever answers. A pooler in between must keep one connection for a session
- * (pgbouncer: `pool_mode = session`): statements are prepared once, and workers LISTEN. Passwords are sent as SCRAM proofs if the server asks so.
+ * `sslmode=no-verify` encrypts to whoever answers. Passwords are sent as SCRAM proofs if the server asks so.
+ * A pooler in between must keep one connection for a session (pgbouncer: `pool_mode = session`): statements
+ * are prepared once, and workers LISTEN.
  *
  * @throws ConfigError for a URL that is none, or when the libraries are not installed.
  */

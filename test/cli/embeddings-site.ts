@@ -8,7 +8,7 @@ import { runCli } from '../../src/cli/program.ts'
 import { wrapKeyText } from '../../src/lifecycle/index.ts'
 import { type Token, loadModule } from '../../src/pkcs11/index.ts'
 import { type SoftHsm, type TestToken, scratch, softHsm } from '../tokens.ts'
-import type { Ran } from './run-keyrite.ts'
+import { type Ran, toItsEnd } from './run-keyrite.ts'
 import { keyrite, personalEnv } from './terminal.ts'
 
 /** How a command is started. */
@@ -108,17 +108,7 @@ export async function embeddingsSite(): Promise<EmbeddingsSite> {
         closeSync(pin)
       }
     },
-    async spawn(args, { input = '', ...options } = {}) {
-      const child = start(args, options)
-      const texts = { stdout: '', stderr: '' }
-      child.stdout?.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text))
-      child.stderr?.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text))
-      child.stdin?.on('error', () => undefined).end(input)
-      const code = await new Promise<number>((resolve) => {
-        child.on('close', (status) => resolve(status ?? -1))
-      })
-      return { code, ...texts }
-    },
+    spawn: (args, { input, ...options } = {}) => toItsEnd(start(args, options), input),
     stop() {
       for (const child of children) child.kill('SIGKILL')
       softhsm.cleanup()

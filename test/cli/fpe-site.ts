@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 import { loadModule } from '../../src/pkcs11/index.ts'
 import { type SoftHsm, type TestToken, scratch, softHsm } from '../tokens.ts'
-import type { Ran } from './run-keyrite.ts'
+import { type Ran, toItsEnd } from './run-keyrite.ts'
 import { keyrite, personalEnv } from './terminal.ts'
 
 /** See the head of this file. */
@@ -89,17 +89,7 @@ export async function fpeSite(): Promise<FpeSite> {
     stop() {
       for (const child of children) child.kill('SIGKILL')
     },
-    async run(args, input = '') {
-      const child = start(args)
-      const texts = { stdout: '', stderr: '' }
-      child.stdout?.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text))
-      child.stderr?.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text))
-      child.stdin?.on('error', () => undefined).end(input)
-      const code = await new Promise<number>((resolve) => {
-        child.on('close', (status) => resolve(status ?? -1))
-      })
-      return { code, ...texts }
-    },
+    run: (args, input) => toItsEnd(start(args), input),
   }
 }
 

@@ -1,5 +1,5 @@
 /** Runs the real command line, without a terminal. */
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 
 import { keyrite, personalEnv } from './terminal.ts'
 
@@ -30,4 +30,16 @@ export function runKeyrite(
       },
     ).stdin?.end()
   })
+}
+
+/** Gives a child its input; returns what it said when it has ended. */
+export async function toItsEnd(child: ChildProcess, input = ''): Promise<Ran> {
+  const texts = { stdout: '', stderr: '' }
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (texts.stdout += text))
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (texts.stderr += text))
+  child.stdin?.on('error', () => undefined).end(input)
+  const code = await new Promise<number>((resolve) => {
+    child.on('close', (status) => resolve(status ?? -1))
+  })
+  return { code, ...texts }
 }

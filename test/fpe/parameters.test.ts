@@ -1,18 +1,9 @@
 /** Exact parameters, limits and costs, against the definitions and the table of published lengths. */
 import { describe, expect, it } from 'vitest'
 
-import { FpeError } from '../../src/errors.ts'
 import { costOf } from '../../src/fpe/index.ts'
 import { checkShape, maxLength, minLength, shapeOf } from '../../src/fpe/parameters.ts'
-
-const code = (run: () => unknown): string => {
-  try {
-    run()
-  } catch (error) {
-    if (error instanceof FpeError) return error.code
-  }
-  return 'none'
-}
+import { thrownCode } from '../error-code.ts'
 
 describe('FF1 parameters', () => {
   it('are the smallest byte counts that hold a half', () => {
@@ -71,18 +62,18 @@ describe('limits', () => {
   })
 
   it('refuse what the standard does not define', () => {
-    expect(code(() => checkShape('FF1', 1, 8, 0))).toBe('RADIX_INVALID')
-    expect(code(() => checkShape('FF1', 65_537, 8, 0))).toBe('RADIX_INVALID')
-    expect(code(() => checkShape('FF1', 10.5, 8, 0))).toBe('RADIX_INVALID')
-    expect(code(() => checkShape('FF1', 1000, 1, 0))).toBe('LENGTH_INVALID')
-    expect(code(() => checkShape('FF1', 10, 0, 0))).toBe('LENGTH_INVALID')
-    expect(code(() => checkShape('FF1', 10, 4097, 0))).toBe('LENGTH_INVALID')
-    expect(code(() => checkShape('FF3-1', 10, 57, 7))).toBe('LENGTH_INVALID')
-    expect(code(() => checkShape('FF1', 2, 6, 0))).toBe('DOMAIN_TOO_SMALL')
-    expect(code(() => checkShape('FF1', 2, 7, 0))).toBe('none')
-    expect(code(() => checkShape('FF1', 10, 5, 0, 1_000_000))).toBe('DOMAIN_TOO_SMALL')
-    expect(code(() => checkShape('FF1', 10, 8, 4097))).toBe('TWEAK_INVALID')
-    expect([6, 7, 8].map((t) => code(() => checkShape('FF3-1', 10, 8, t)))).toEqual([
+    expect(thrownCode(() => checkShape('FF1', 1, 8, 0))).toBe('RADIX_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 65_537, 8, 0))).toBe('RADIX_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 10.5, 8, 0))).toBe('RADIX_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 1000, 1, 0))).toBe('LENGTH_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 10, 0, 0))).toBe('LENGTH_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 10, 4097, 0))).toBe('LENGTH_INVALID')
+    expect(thrownCode(() => checkShape('FF3-1', 10, 57, 7))).toBe('LENGTH_INVALID')
+    expect(thrownCode(() => checkShape('FF1', 2, 6, 0))).toBe('DOMAIN_TOO_SMALL')
+    expect(thrownCode(() => checkShape('FF1', 2, 7, 0))).toBe('none')
+    expect(thrownCode(() => checkShape('FF1', 10, 5, 0, 1_000_000))).toBe('DOMAIN_TOO_SMALL')
+    expect(thrownCode(() => checkShape('FF1', 10, 8, 4097))).toBe('TWEAK_INVALID')
+    expect([6, 7, 8].map((t) => thrownCode(() => checkShape('FF3-1', 10, 8, t)))).toEqual([
       'TWEAK_INVALID',
       'none',
       'TWEAK_INVALID',
@@ -91,9 +82,9 @@ describe('limits', () => {
 
   it('hold for shapes that share a number with one that is kept', () => {
     shapeOf('FF1', 10, 16, 8)
-    expect(code(() => shapeOf('FF1', 10, 15, 8 + 8192))).toBe('TWEAK_INVALID')
-    expect(code(() => shapeOf('FF1', 9, 16 + 8192, 8))).toBe('LENGTH_INVALID')
-    expect(code(() => shapeOf('FF1', 10 - 1 / 8192, 17, 8))).toBe('RADIX_INVALID')
+    expect(thrownCode(() => shapeOf('FF1', 10, 15, 8 + 8192))).toBe('TWEAK_INVALID')
+    expect(thrownCode(() => shapeOf('FF1', 9, 16 + 8192, 8))).toBe('LENGTH_INVALID')
+    expect(thrownCode(() => shapeOf('FF1', 10 - 1 / 8192, 17, 8))).toBe('RADIX_INVALID')
   })
 })
 

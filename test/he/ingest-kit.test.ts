@@ -13,6 +13,7 @@ import {
 } from '../../src/he/ingest-kit.ts'
 import { deriveKeys } from '../../src/he/keys.ts'
 import type { CollectionInfo } from '../../src/he/types.ts'
+import { rejectedCode } from '../error-code.ts'
 
 const info: CollectionInfo = {
   name: 'contracts',
@@ -28,15 +29,6 @@ const publicKey = Uint8Array.from({ length: 13_120 }, (_, i) => i)
 const before = deriveKeys(new Uint8Array(32).fill(4), 1)
 const bytes = await ingestKit(info, keys, [before], publicKey)
 const kit = parseIngestKit(bytes)
-
-const code = async (run: () => unknown) => {
-  try {
-    await run()
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-  return 'none'
-}
 
 describe('a kit', () => {
   it('says what an ingest needs, and is the same each time', async () => {
@@ -74,7 +66,9 @@ describe('a kit', () => {
     const parsed = ({ sha256: _, ...one }: Record<string, unknown>) => {
       const content = JSON.stringify(sorted(one))
       const sha256 = createHash('sha256').update(content).digest('hex')
-      return code(() => parseIngestKit(Buffer.from(JSON.stringify(sorted({ ...one, sha256 })))))
+      return rejectedCode(() =>
+        parseIngestKit(Buffer.from(JSON.stringify(sorted({ ...one, sha256 })))),
+      )
     }
     expect(await parsed(value)).toBe('none')
     const short = Buffer.alloc(31).toString('base64')
@@ -119,9 +113,9 @@ describe('a kit', () => {
       'COLLECTION_INVALID',
     )
     for (const text of ['', '{}', 'null', `${Buffer.from(bytes).toString()} `]) {
-      expect(await code(() => parseIngestKit(Buffer.from(text)))).toBe('FORMAT')
+      expect(await rejectedCode(() => parseIngestKit(Buffer.from(text)))).toBe('FORMAT')
     }
-    expect(await code(() => parseIngestKit(Uint8Array.of(0xff)))).toBe('FORMAT')
+    expect(await rejectedCode(() => parseIngestKit(Uint8Array.of(0xff)))).toBe('FORMAT')
   })
 
   it('that was damaged is refused, wherever the damage is', () => {
@@ -170,7 +164,7 @@ describe('a session', () => {
   it('opens for no other seed, epoch, collection or name, and not when it was changed', async () => {
     const { session } = await newSession(kit)
     const refused = async (...args: Parameters<typeof openSession>) =>
-      expect(await code(() => openSession(...args))).toBe('KEY_MISMATCH')
+      expect(await rejectedCode(() => openSession(...args))).toBe('KEY_MISMATCH')
     await refused(deriveKeys(new Uint8Array(32).fill(4), 2), info, session)
     await refused(deriveKeys(new Uint8Array(32).fill(3), 1), info, session)
     await refused(deriveKeys(new Uint8Array(32).fill(3), 1), info, { ...session, epoch: 1 })
@@ -196,7 +190,7 @@ describe('a session', () => {
       new Uint8Array(31),
       new Uint8Array(32).fill(1, 0, 1),
     ]) {
-      expect(await code(() => newSession({ ...kit, hpkePublicKey }))).toBe('KEY_INVALID')
+      expect(await rejectedCode(() => newSession({ ...kit, hpkePublicKey }))).toBe('KEY_INVALID')
     }
   })
 })

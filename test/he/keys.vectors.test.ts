@@ -4,20 +4,12 @@ import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 
 import { deriveKeys } from '../../src/he/keys.ts'
+import { thrownCode } from '../error-code.ts'
 
 /** RFC 5869 §2.2 and §2.3 for one block of output. */
 function hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array | string): Buffer {
   const prk = createHmac('sha256', salt).update(ikm).digest()
   return createHmac('sha256', prk).update(info).update(Uint8Array.of(1)).digest()
-}
-
-const code = (run: () => unknown) => {
-  try {
-    run()
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-  return 'none'
 }
 
 const FIELDS = [
@@ -89,10 +81,10 @@ describe('derived keys', () => {
       new Uint8Array(0),
       'ab'.repeat(16),
     ]) {
-      expect(code(() => deriveKeys(seed as Uint8Array, 1))).toBe('KEY_INVALID')
+      expect(thrownCode(() => deriveKeys(seed as Uint8Array, 1))).toBe('KEY_INVALID')
     }
     for (const epoch of [0, -1, 1.5, NaN, 2 ** 31, '1' as never]) {
-      expect(code(() => deriveKeys(new Uint8Array(32), epoch))).toBe('KEY_INVALID')
+      expect(thrownCode(() => deriveKeys(new Uint8Array(32), epoch))).toBe('KEY_INVALID')
     }
     try {
       deriveKeys('secretsecret' as never, 1)

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 
 import { packBlock, packQuery, unpackBlock, unpackScores } from '../../src/he/packing.ts'
 import { type Geometry, geometryOf } from '../../src/he/parameters.ts'
+import { thrownCode } from '../error-code.ts'
 
 const shape = (dimensions: number, chunk: number): Geometry =>
   geometryOf({ parameterSet: `bgv-n2048-q51-t16-b${chunk}`, metric: 'cosine', dimensions })
@@ -87,17 +88,9 @@ describe('packing', () => {
 
   it('refuses rows of another length and one row too many', () => {
     const g = shape(10, 4)
-    const code = (run: () => unknown) => {
-      try {
-        run()
-      } catch (error) {
-        return (error as { code: string }).code
-      }
-      return 'none'
-    }
-    expect(code(() => packBlock(g, rows(g, 513, 1)))).toBe('LIMIT_EXCEEDED')
-    expect(code(() => packBlock(g, rows(g, 512, 1)))).toBe('none')
-    expect(code(() => packBlock(g, [new Int32Array(9)]))).toBe('VECTOR_INVALID')
-    expect(code(() => packQuery(g, new Int32Array(11)))).toBe('VECTOR_INVALID')
+    expect(thrownCode(() => packBlock(g, rows(g, 513, 1)))).toBe('LIMIT_EXCEEDED')
+    expect(thrownCode(() => packBlock(g, rows(g, 512, 1)))).toBe('none')
+    expect(thrownCode(() => packBlock(g, [new Int32Array(9)]))).toBe('VECTOR_INVALID')
+    expect(thrownCode(() => packQuery(g, new Int32Array(11)))).toBe('VECTOR_INVALID')
   })
 })

@@ -11,15 +11,7 @@ import {
   parseParameterSet,
 } from '../../src/he/parameters.ts'
 import type { Metric } from '../../src/he/types.ts'
-
-const code = (run: () => unknown) => {
-  try {
-    run()
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-  return 'none'
-}
+import { thrownCode } from '../error-code.ts'
 
 describe('a parameter set', () => {
   it('is spelled by its name', () => {
@@ -63,7 +55,7 @@ describe('a parameter set', () => {
     `bgv-n2048-q51-t16-b8\n`,
     'x'.repeat(10_000),
   ])('named %j does not exist', (name) => {
-    expect(code(() => parseParameterSet(name))).toBe('PARAMETERS_UNKNOWN')
+    expect(thrownCode(() => parseParameterSet(name))).toBe('PARAMETERS_UNKNOWN')
   })
 })
 
@@ -115,13 +107,13 @@ describe('the shape of a collection', () => {
 
   it('is refused for dimensions and metrics that do not exist', () => {
     for (const dimensions of [0, -1, 1.5, NaN, Infinity, MAX_DIMENSIONS + 1, '768' as never]) {
-      expect(code(() => shape(dimensions))).toBe('COLLECTION_INVALID')
+      expect(thrownCode(() => shape(dimensions))).toBe('COLLECTION_INVALID')
     }
-    expect(code(() => shape(8, 'manhattan' as Metric))).toBe('COLLECTION_INVALID')
+    expect(thrownCode(() => shape(8, 'manhattan' as Metric))).toBe('COLLECTION_INVALID')
   })
 
   it('is refused when rounding would leave too little of a vector', () => {
-    expect(code(() => shape(MAX_DIMENSIONS, 'cosine', 'bgv-n2048-q51-t12-b8'))).toBe(
+    expect(thrownCode(() => shape(MAX_DIMENSIONS, 'cosine', 'bgv-n2048-q51-t12-b8'))).toBe(
       'PARAMETERS_UNSAFE',
     )
     expect(shape(MAX_DIMENSIONS).scale).toBeGreaterThan(100)

@@ -6,10 +6,10 @@ import { sha256, toHex, utf8 } from '../../src/bytes.ts'
 import { canonicalJson } from '../../src/canonical.ts'
 import { parseIngestKit } from '../../src/he/ingest-kit.ts'
 import { createIngest } from '../../src/he/public-ingest.ts'
-import { createKeyHolder } from '../../src/he/key-holder.ts'
+import { type KeyHolder, createKeyHolder } from '../../src/he/key-holder.ts'
 import { PUBLIC_KEY_PARAMETER_SET } from '../../src/he/parameters.ts'
 import { clustered, nearest } from './embeddings-data.ts'
-import type { EmbeddingStore } from '../../src/he/store.ts'
+import type { Change, EmbeddingStore } from '../../src/he/store.ts'
 import { idToken } from '../../src/he/tokens.ts'
 import type { Scorer } from '../../src/he/types.ts'
 import type { Json } from '../../src/types.ts'
@@ -171,37 +171,32 @@ describe('writers beside a rotation', () => {
     await using both = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next] })
     const stop = new AbortController()
     stop.abort()
-    /** Each time before a commit under the old key, once: a rotation begins, or is already under way. */
-    let begun = 0
-    const crossed: EmbeddingStore = {
-      ...store,
-      async commit(to, change) {
-        if (begun++ === 0) {
-          await both.rotate(store, name, { signal: stop.signal }).catch(() => undefined)
-        }
-        return store.commit(to, change)
-      },
+    /** The store; just before the first change is written to it, `rotator` begins a rotation. */
+    const crossedBy = (rotator: KeyHolder) => {
+      const commits: Change[] = []
+      const crossed: EmbeddingStore = {
+        ...store,
+        async commit(to, change) {
+          if (commits.push(change) === 1) {
+            await rotator.rotate(store, name, { signal: stop.signal }).catch(() => undefined)
+          }
+          return store.commit(to, change)
+        },
+      }
+      return { crossed, commits }
     }
-    await using ingest = await both.ingest(crossed, name)
+    const first = crossedBy(both)
+    await using ingest = await both.ingest(first.crossed, name)
     await ingest.insert([{ id: 'v1', vector: rows[2]! }])
-    expect(begun).toBe(2)
+    expect(first.commits.length).toBe(2)
     const state = await store.collection(name)
     expect(state).toMatchObject({ records: 300, epochs: [{ epoch: 1 }, { epoch: 2 }] })
     expect(await vectorOf(both, name, 'v1')).toEqual(Array.from(rows[2]!))
     const third = { epoch: 3, seed: randomBytes(32) }
     await using all = await createKeyHolder({ seeds: [{ epoch: 1, seed }, next, third] })
-    let met = 0
-    const again: EmbeddingStore = {
-      ...store,
-      async commit(to, change) {
-        if (met++ === 0) {
-          await all.rotate(store, name, { signal: stop.signal }).catch(() => undefined)
-        }
-        return store.commit(to, change)
-      },
-    }
-    await all.compact(again, name, { minLive: 1 })
-    expect(met).toBeGreaterThan(1)
+    const second = crossedBy(all)
+    await all.compact(second.crossed, name, { minLive: 1 })
+    expect(second.commits.length).toBeGreaterThan(1)
     expect(new Set((await store.blocks(name)).map(({ epoch }) => epoch))).toContain(3)
     await all.rotate(store, name)
     expect(await store.collection(name)).toMatchObject({ records: 300, epochs: [{ epoch: 3 }] })

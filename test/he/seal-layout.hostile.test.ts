@@ -12,6 +12,7 @@ import {
   writePlaintext,
   writeSeeded,
 } from '../../src/he/seal-layout.ts'
+import { thrownCode } from '../error-code.ts'
 
 const g = geometryOf({ parameterSet: 'bgv-n2048-q51-t16-b8', metric: 'cosine', dimensions: 8 })
 const library = await seal(g.set)
@@ -36,15 +37,6 @@ function made() {
 const { generator, secret, plain, coefficients, seeded, full, three } = made()
 const bytes = (one: { saveToArray(mode: typeof none): unknown }) =>
   one.saveToArray(none) as Uint8Array
-
-const code = (run: () => unknown) => {
-  try {
-    run()
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-  return 'none'
-}
 
 describe('what SEAL writes', () => {
   it('is read and written back to the byte', () => {
@@ -82,12 +74,12 @@ const readers = {
 
 describe.each(Object.entries(readers))('a changed %s', (name, [make, read, prefix]) => {
   it('is refused for each bit of its prefix', () => {
-    expect(code(() => read(make()))).toBe('none')
+    expect(thrownCode(() => read(make()))).toBe('none')
     for (let at = 0; at < prefix; at++) {
       for (let bit = 0; bit < 8; bit++) {
         const blob = make()
         blob[at]! ^= 1 << bit
-        expect(code(() => read(blob))).toBe('CIPHERTEXT_INVALID')
+        expect(thrownCode(() => read(blob))).toBe('CIPHERTEXT_INVALID')
       }
     }
   })
@@ -97,7 +89,7 @@ describe.each(Object.entries(readers))('a changed %s', (name, [make, read, prefi
     for (const length of [0, 1, 15, 16, prefix - 1, prefix, sound.length - 1, sound.length + 1]) {
       const blob = new Uint8Array(length)
       blob.set(sound.subarray(0, length))
-      expect(code(() => read(blob))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => read(blob))).toBe('CIPHERTEXT_INVALID')
     }
   })
 
@@ -106,10 +98,10 @@ describe.each(Object.entries(readers))('a changed %s', (name, [make, read, prefi
     for (const mode of [zlib, zstd]) {
       const compressed = source.saveToArray(mode) as Uint8Array
       expect(compressed[5]).not.toBe(0)
-      expect(code(() => read(compressed))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => read(compressed))).toBe('CIPHERTEXT_INVALID')
       const padded = make()
       padded.set(compressed.subarray(0, padded.length))
-      expect(code(() => read(padded))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => read(padded))).toBe('CIPHERTEXT_INVALID')
     }
   })
 
@@ -118,7 +110,7 @@ describe.each(Object.entries(readers))('a changed %s', (name, [make, read, prefi
     for (const at of fields.filter((one) => one <= prefix - 8)) {
       const blob = make()
       new DataView(blob.buffer, blob.byteOffset).setBigUint64(at, 2n ** 63n, true)
-      expect(code(() => read(blob))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => read(blob))).toBe('CIPHERTEXT_INVALID')
     }
   })
 })
@@ -129,7 +121,7 @@ describe('the end of a seeded ciphertext', () => {
     for (let offset = at; offset < at + 17; offset++) {
       const blob = bytes(seeded)
       blob[offset]! ^= 1
-      expect(code(() => readSeeded(layout, blob))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => readSeeded(layout, blob))).toBe('CIPHERTEXT_INVALID')
     }
   })
 })
@@ -139,9 +131,9 @@ describe('plaintexts', () => {
     for (const value of [32768, -32769, 2 ** 31 - 1, -(2 ** 31)]) {
       const other = new Int32Array(2048)
       other[2047] = value
-      expect(code(() => writePlaintext(layout, other))).toBe('VECTOR_INVALID')
+      expect(thrownCode(() => writePlaintext(layout, other))).toBe('VECTOR_INVALID')
     }
-    expect(code(() => writePlaintext(layout, new Int32Array(2047)))).toBe('VECTOR_INVALID')
+    expect(thrownCode(() => writePlaintext(layout, new Int32Array(2047)))).toBe('VECTOR_INVALID')
     const ends = new Int32Array(2048)
     ends.set([32767, -32768, -1])
     expect(readPlaintext(layout, writePlaintext(layout, ends))).toEqual(ends)
@@ -155,7 +147,7 @@ describe('plaintexts', () => {
     ] as const) {
       const blob = writePlaintext(layout, new Int32Array(2048))
       blob[88 + 8 * 100 + offset] = value
-      expect(code(() => readPlaintext(layout, blob))).toBe('CIPHERTEXT_INVALID')
+      expect(thrownCode(() => readPlaintext(layout, blob))).toBe('CIPHERTEXT_INVALID')
     }
   })
 })

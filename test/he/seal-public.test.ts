@@ -8,20 +8,12 @@ import { packBlock, packQuery, unpackBlock, unpackScores } from '../../src/he/pa
 import { geometryOf } from '../../src/he/parameters.ts'
 import { createSealCipher } from '../../src/he/seal-cipher.ts'
 import { createSealPublic } from '../../src/he/seal-public.ts'
+import { rejectedCode } from '../error-code.ts'
 import { sumOfProducts } from './seal-sum.ts'
 
 const shape = (dimensions: number, chunk: number) =>
   geometryOf({ parameterSet: `bgv-n2048-q51-t14-b${chunk}`, metric: 'cosine', dimensions })
 const dot = (a: Int32Array, b: Int32Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
-
-const code = async (run: () => unknown) => {
-  try {
-    await run()
-  } catch (error) {
-    return (error as { code: string }).code
-  }
-  return 'none'
-}
 
 describe('public-key blocks', () => {
   it.each([
@@ -75,10 +67,12 @@ describe('public-key blocks', () => {
   it('are refused with a key of another length or with a residue beyond q', async () => {
     const g = shape(16, 8)
     for (const length of [0, 13_119, 13_121, 26_112]) {
-      expect(await code(() => createSealPublic(g, new Uint8Array(length)))).toBe('KEY_INVALID')
+      expect(await rejectedCode(() => createSealPublic(g, new Uint8Array(length)))).toBe(
+        'KEY_INVALID',
+      )
     }
     const beyond = new Uint8Array(13_120).fill(255)
-    expect(await code(() => createSealPublic(g, beyond))).toBe('CIPHERTEXT_INVALID')
+    expect(await rejectedCode(() => createSealPublic(g, beyond))).toBe('CIPHERTEXT_INVALID')
   })
 
   it('are refused once the key is disposed of', async () => {
@@ -88,7 +82,7 @@ describe('public-key blocks', () => {
     cipher.dispose()
     ingest.dispose()
     ingest.dispose()
-    expect(await code(() => ingest.encrypt(packBlock(g, [])))).toBe('CLOSED')
+    expect(await rejectedCode(() => ingest.encrypt(packBlock(g, [])))).toBe('CLOSED')
   })
 })
 

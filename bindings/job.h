@@ -1,6 +1,6 @@
-// Work of a scan for the thread pool, and the promise of its result.
-#ifndef KEYRITE_HE_JOB_H
-#define KEYRITE_HE_JOB_H
+// Work for the thread pool, and the promise of its result.
+#ifndef KEYRITE_JOB_H
+#define KEYRITE_JOB_H
 
 #include <napi.h>
 
@@ -11,15 +11,15 @@ namespace keyrite {
 // Code of the errors that say so; src/he/scan-addon.ts looks for it.
 constexpr char kNotEnoughMemory[] = "not enough memory";
 
-class HeJob {
+class Job {
  public:
-  explicit HeJob(Napi::Env env) : env_(env), deferred_(env) {}
-  virtual ~HeJob() = default;
-  HeJob(const HeJob&) = delete;
-  HeJob& operator=(const HeJob&) = delete;
+  explicit Job(Napi::Env env) : env_(env), deferred_(env) {}
+  virtual ~Job() = default;
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
 
   // Takes over the job; returns the promise.
-  static Napi::Value Start(std::unique_ptr<HeJob> job);
+  static Napi::Value Start(std::unique_ptr<Job> job);
 
  protected:
   // On another thread. std::bad_alloc rejects the promise.

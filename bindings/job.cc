@@ -1,4 +1,4 @@
-#include "he_job.h"
+#include "job.h"
 
 #include <exception>
 #include <new>
@@ -7,10 +7,10 @@
 
 namespace keyrite {
 
-Napi::Value HeJob::Start(std::unique_ptr<HeJob> job) {
+Napi::Value Job::Start(std::unique_ptr<Job> job) {
   const Napi::Env env = job->env_;
   const Napi::Promise promise = job->deferred_.Promise();
-  const Napi::String name = Napi::String::New(env, "keyrite.he");
+  const Napi::String name = Napi::String::New(env, "keyrite");
   if (napi_create_async_work(env, nullptr, name, Execute, Complete, job.get(), &job->work_) !=
       napi_ok) {
     Throw(env, "the job cannot be started");
@@ -23,8 +23,8 @@ Napi::Value HeJob::Start(std::unique_ptr<HeJob> job) {
   return promise;
 }
 
-void HeJob::Execute(napi_env, void* data) {
-  HeJob* job = static_cast<HeJob*>(data);
+void Job::Execute(napi_env, void* data) {
+  Job* job = static_cast<Job*>(data);
   try {
     job->Work();
   } catch (const std::bad_alloc&) {
@@ -34,8 +34,8 @@ void HeJob::Execute(napi_env, void* data) {
   }
 }
 
-void HeJob::Complete(napi_env env, napi_status status, void* data) {
-  const std::unique_ptr<HeJob> job(static_cast<HeJob*>(data));
+void Job::Complete(napi_env env, napi_status status, void* data) {
+  const std::unique_ptr<Job> job(static_cast<Job*>(data));
   napi_delete_async_work(env, job->work_);
   try {
     job->Settle(status == napi_ok);
@@ -44,7 +44,7 @@ void HeJob::Complete(napi_env env, napi_status status, void* data) {
   }
 }
 
-void HeJob::Settle(bool ran) {
+void Job::Settle(bool ran) {
   const Napi::HandleScope scope(env_);
   if (!ran) failure_ = "the job was not run";
   if (failure_ != nullptr) {
