@@ -7,6 +7,7 @@ import { type BlockSealer, sealBlock } from './block-sealer.ts'
 import { throwIfEnded } from './deadline.ts'
 import { type PreparedItem, prepareItem } from './item.ts'
 import { againWhenOutdated } from './outdated.ts'
+import { slices } from './slices.ts'
 import type { EmbeddingStore, NewRecord } from './store.ts'
 import type { Item } from './types.ts'
 
@@ -57,21 +58,22 @@ export function ingestWith(
   /** Makes one change of the items: a block when they fill one, else tail records. */
   async function write(sealer: BlockSealer, items: readonly PreparedItem[]): Promise<number> {
     const full = items.length === vectorsPerBlock
-    const records = items.map((item, slot): NewRecord => {
+    const records: NewRecord[] = []
+    const tokens: Uint8Array[] = []
+    const slice = slices()
+    for (const [slot, item] of items.entries()) {
       const record = sealer.record(item)
-      const replaces = sealer
-        .tokens(item.id)
-        .filter((token) => !Buffer.from(token).equals(record.token))
-      return {
+      const own = sealer.tokens(item.id)
+      const replaces = own.filter((token) => !Buffer.from(token).equals(record.token))
+      records.push({
         ...record,
         ...(full ? { place: { block: 0, slot } } : {}),
         ...(replaces.length > 0 ? { replaces } : {}),
-      }
-    })
-    const known = await store.find(
-      name,
-      items.flatMap(({ id }) => sealer.tokens(id)),
-    )
+      })
+      tokens.push(...own)
+      await slice()
+    }
+    const known = await store.find(name, tokens)
     const blocks = full
       ? [
           await sealBlock(

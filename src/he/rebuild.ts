@@ -4,6 +4,7 @@ import { sealBlock } from './block-sealer.ts'
 import { throwIfEnded } from './deadline.ts'
 import { type PreparedItem, prepareItem } from './item.ts'
 import type { CollectionKeys } from './keyring.ts'
+import { slices } from './slices.ts'
 import type { Change, Committed, EmbeddingStore, Move, NewRecord } from './store.ts'
 import type { StoredRecord } from './types.ts'
 
@@ -31,8 +32,10 @@ export async function rebuilt(
   const sealer = await keys.sealer(epoch)
   /** By id: the holder of a kit may not have said what a record replaces; the later one counts. */
   const latest = new Map<string, { record: StoredRecord; item: PreparedItem }>()
+  const slice = slices()
   for (const record of records) {
     const item = prepareItem(keys.geometry, keys.info, await keys.open(record))
+    await slice()
     const other = latest.get(item.id)?.record
     // Left where it is: the store removes it when it is alone, if no newer one has come by then.
     if (other !== undefined && other.version > record.version) continue
@@ -46,6 +49,7 @@ export async function rebuilt(
       const place = sealed ? { place: { block: 0, slot } } : {}
       renewed.push({ ...sealer.record(item), ...place, instead: { token, version } })
     } else if (sealed) moves.push({ token, version, block: 0, slot })
+    await slice()
   }
   const rows = [...latest.values()].map(({ item }) => item.integers)
   return {

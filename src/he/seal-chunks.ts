@@ -1,6 +1,4 @@
 /** Encryption chunk by chunk, without holding up the event loop. Knows no key: that is in the encryptor. */
-import { setImmediate } from 'node:timers/promises'
-
 import { wipe } from '../bytes.ts'
 import {
   type Form,
@@ -16,21 +14,7 @@ import type { Geometry } from './parameters.ts'
 import { inSeal, type Plaintext, type Seal } from './seal.ts'
 import { wordsLength, writeCiphertext, writePlaintext, writeSeeded } from './seal-layout.ts'
 import { packResidues, unpackResidues } from './residues.ts'
-
-/** Milliseconds of work before other work gets its turn. */
-const SLICE_MS = 5
-
-/** Runs a step per chunk and lets the event loop go on now and then. */
-export async function inSlices(count: number, step: (index: number) => void): Promise<void> {
-  let start = performance.now()
-  for (let index = 0; index < count; index++) {
-    step(index)
-    if (performance.now() - start > SLICE_MS) {
-      await setImmediate()
-      start = performance.now()
-    }
-  }
-}
+import { slices } from './slices.ts'
 
 /** A plaintext in memory that SEAL overwrites when it is given back. */
 export function wipedPlaintext({ lib }: Seal): Plaintext {
@@ -63,8 +47,9 @@ export async function encryptChunks(
   }
   const out = new Uint8Array(ciphertextLength(g, kind, form))
   writeHeader(g, kind, form, out)
-  await inSlices(g.chunks, (chunk) => {
-    const clear = writePlaintext(layout, coefficients[chunk] ?? new Int32Array(0))
+  const slice = slices()
+  for (const [chunk, values] of coefficients.entries()) {
+    const clear = writePlaintext(layout, values)
     const parts = inSeal(`chunk ${chunk}`, () => {
       try {
         return encrypt(clear)
@@ -79,7 +64,8 @@ export async function encryptChunks(
       out.set(bytes, at)
       at += bytes.length
     }
-  })
+    await slice()
+  }
   return out
 }
 

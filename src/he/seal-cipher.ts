@@ -7,7 +7,8 @@ import { chunkBytes, checkCiphertexts } from './ciphertext-format.ts'
 import { EmbeddingError } from '../errors.ts'
 import type { Geometry } from './parameters.ts'
 import { inSeal, seal } from './seal.ts'
-import { chunkToSeal, encryptChunks, inSlices, wipedPlaintext } from './seal-chunks.ts'
+import { chunkToSeal, encryptChunks, wipedPlaintext } from './seal-chunks.ts'
+import { slices } from './slices.ts'
 import { readPlaintext, readSeeded } from './seal-layout.ts'
 import { packPublicKey } from './seal-public-key.ts'
 import { secretKeyOf } from './seal-secret.ts'
@@ -109,10 +110,12 @@ export async function createSealCipher(g: Geometry, seed: Uint8Array): Promise<S
       const { form, body } = checkCiphertexts(g, 'block', bytes)
       const length = chunkBytes(g, form)
       const chunks: Int32Array[] = []
-      await inSlices(g.chunks, (i) => {
+      const slice = slices()
+      for (let i = 0; i < g.chunks; i++) {
         const chunk = body.subarray(i * length, (i + 1) * length)
         chunks.push(decrypt(chunkToSeal(library, g, form, chunk)))
-      })
+        await slice()
+      }
       return chunks
     },
     publicKey() {

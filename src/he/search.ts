@@ -5,8 +5,6 @@
  * changed is found here, before it can become a hit. A record and its slot that were put back together, as they
  * were before a deletion or replacement, are not told from those of today.
  */
-import { setImmediate } from 'node:timers/promises'
-
 import { EmbeddingError } from '../errors.ts'
 import { type CandidateList, candidateList } from './candidates.ts'
 import { callSignal, throwIfEnded } from './deadline.ts'
@@ -15,6 +13,7 @@ import type { CollectionKeys } from './keyring.ts'
 import { packQuery, unpackScores } from './packing.ts'
 import { exactScore, quantiseQuery, quantiseVector } from './quantise.ts'
 import type { OpenedRecord } from './record.ts'
+import { slices } from './slices.ts'
 import type {
   CallOptions,
   EncryptedQuery,
@@ -72,8 +71,6 @@ type VersionedRecord = OpenedRecord & { readonly version: number }
 type FilterValues = ReadonlyMap<string, readonly MetadataValue[]>
 
 const TRIES = 8
-/** Records of a tail that are opened before other work gets its turn. */
-const OPENED_AT_ONCE = 256
 
 /** Where a tail is kept between searches. */
 export interface TailCache {
@@ -171,6 +168,7 @@ export async function searchCollection(
     let blocks = 0
     let scanMs = 0
     let decryptMs = 0
+    const slice = slices()
     for await (const { block, epoch, live, results } of scan.blocks) {
       scanMs += lap()
       throwIfEnded(signal)
@@ -186,6 +184,7 @@ export async function searchCollection(
       for (const [index, result] of results.entries()) {
         const scores = unpackScores(geometry, cipher.decryptResult(result))
         queries[index]?.candidates.offer(block, scores, live)
+        await slice()
       }
       blocks++
       decryptMs += lap()
@@ -203,12 +202,11 @@ export async function searchCollection(
       )
     }
     const records: VersionedRecord[] = []
+    const slice = slices()
     for (const record of tail.records) {
       records.push({ ...(await keys.open(record)), version: record.version })
-      if (records.length % OPENED_AT_ONCE === 0) {
-        await setImmediate()
-        throwIfEnded(signal)
-      }
+      await slice()
+      throwIfEnded(signal)
     }
     const opened = { sequence: tail.sequence, records }
     cache.set(opened)
