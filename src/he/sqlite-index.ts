@@ -16,7 +16,7 @@ export const INDEX_FILE = 'index.sqlite'
 /** An index that is being made. */
 export const INDEX_DRAFT = `${INDEX_FILE}.new`
 /** `KRHE`, see https://sqlite.org/fileformat2.html#application_id. */
-const APPLICATION_ID = 0x4b524845
+export const APPLICATION_ID = 0x4b524845
 const SCHEMA_VERSION = 1
 /** How long to wait for another process that holds a lock of SQLite, which it does for moments only. */
 const BUSY_MS = 5000
@@ -173,14 +173,7 @@ export async function createIndex(directory: string): Promise<void> {
 }
 
 function checkVersion(path: string, database: DatabaseSync): void {
-  const pragma = (name: 'application_id' | 'user_version'): unknown =>
-    Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0]
-  if (pragma('application_id') !== APPLICATION_ID) {
-    throw new EmbeddingError('STORE_INVALID', 'this is not the index of an embedding store', {
-      where: path,
-    })
-  }
-  const version = pragma('user_version')
+  const version = Object.values(database.prepare('PRAGMA user_version').get() ?? {})[0]
   if (version !== SCHEMA_VERSION) {
     throw new EmbeddingError('STORE_INVALID', 'the store was written by another version', {
       where: path,

@@ -156,20 +156,61 @@ describe('a directory', () => {
     })
   })
 
-  it('with the database of another program is refused', async () => {
+  it.each(['delete', 'wal'])(
+    'with the database of another program is refused and left alone (journal mode %s)',
+    async (mode) => {
+      mkdirSync(directory)
+      const database = new DatabaseSync(index())
+      database.exec(`PRAGMA journal_mode = ${mode}; CREATE TABLE letters (text)`)
+      database.close()
+      const before = readFileSync(index())
+      for (const options of [{}, { readOnly: true }, { create: true }]) {
+        await expect(openEmbeddedStore(directory, options)).rejects.toMatchObject({
+          code: 'CONFIG',
+          message: 'the directory is not an embedding store',
+          where: index(),
+          got: 'a database of another program',
+          hint: expect.stringContaining('another directory'),
+        })
+      }
+      expect(readFileSync(index())).toEqual(before)
+      expect(readdirSync(directory)).toEqual(['index.sqlite'])
+    },
+  )
+
+  it.each([
+    ['an empty file', ''],
+    ['no database', 'SQLite format 3\0 and a few more words, which are not a header at all'],
+    ['no database', bytes(5000)],
+  ])('with an index that is %s is a damaged store, or none', async (got, content) => {
     mkdirSync(directory)
-    const database = new DatabaseSync(index())
-    database.exec('CREATE TABLE letters (text)')
-    database.close()
-    await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject({
-      code: 'STORE_INVALID',
-      message: 'this is not the index of an embedding store',
-    })
-    writeFileSync(index(), bytes(5000))
-    await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject({
-      code: 'STORE_INVALID',
-      message: 'the index is damaged',
-    })
+    writeFileSync(index(), content)
+    const foreign = { code: 'CONFIG', where: index(), got }
+    await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject(foreign)
+    mkdirSync(join(directory, 'segments'))
+    const damaged = { code: 'STORE_INVALID', message: 'the index is damaged', where: index(), got }
+    await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject(damaged)
+    expect(readdirSync(directory).sort()).toEqual(['index.sqlite', 'segments'])
+  })
+
+  it('whose index is a directory is refused', async () => {
+    mkdirSync(index(), { recursive: true })
+    await expect(openEmbeddedStore(directory)).rejects.toMatchObject({ code: 'CONFIG' })
+  })
+
+  it('that lost its index keeps its segments', async () => {
+    await fill()
+    unlinkSync(index())
+    const before = readFileSync(segment(1))
+    for (const options of [{}, { readOnly: true }, { create: true }]) {
+      await expect(openEmbeddedStore(directory, options)).rejects.toMatchObject({
+        code: 'STORE_INVALID',
+        message: 'the index of the store is not there',
+        where: directory,
+        got: 'segments/00000001.seg without it',
+      })
+    }
+    expect(readFileSync(segment(1))).toEqual(before)
   })
 })
 
