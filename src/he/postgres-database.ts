@@ -15,6 +15,8 @@ import { isConnectionLost, postgresError } from './postgres-error.ts'
 export interface PostgresLibraries {
   readonly Pool: new (config: PoolConfig) => Pool
   readonly textParser: (oid: number) => (value: string) => unknown
+  /** Host and port that a configuration leads to, for errors; holds no password. */
+  readonly addressOf: (config: PoolConfig) => string
   readonly copyFrom: typeof copyFrom
   readonly copyTo: typeof copyTo
 }
@@ -197,7 +199,7 @@ export function createDatabase(
     try {
       return await pool.connect()
     } catch (cause) {
-      const error = postgresError(cause)
+      const error = postgresError(cause, libraries.addressOf(connection))
       unreachable.add(error)
       throw error
     }

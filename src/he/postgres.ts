@@ -6,6 +6,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import type { Client, PoolConfig } from 'pg'
+
 import { toHex } from '../bytes.ts'
 import { errnoOf } from '../errno.ts'
 import { ConfigError, EmbeddingError } from '../errors.ts'
@@ -58,12 +60,29 @@ const RETRY_MS = 250
 
 const MISSING = new Set(['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'])
 
+/**
+ * Where pg looks for the server, with what the URL leaves out from the PG* variables. A URL with an `@` behind
+ * its first slash may have been cut inside of a password, so nothing of it is said.
+ */
+function serverAddress(config: PoolConfig, client: typeof Client): string {
+  if (/^[^:]*:\/\/[^/?#]*[/?#].*@/.test(config.connectionString ?? '')) return 'the host of the URL'
+  try {
+    const { host, port } = new client(config)
+    if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}`
+    return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  } catch {
+    // A certificate of the URL cannot be read.
+    return 'the host of the URL'
+  }
+}
+
 async function loadLibraries(): Promise<PostgresLibraries> {
   try {
     const { default: pg } = await import('pg')
     const { from, to } = await import('pg-copy-streams')
     const textParser = pg.types.getTypeParser as PostgresLibraries['textParser']
-    return { Pool: pg.Pool, textParser, copyFrom: from, copyTo: to }
+    const addressOf = (config: PoolConfig): string => serverAddress(config, pg.Client)
+    return { Pool: pg.Pool, textParser, addressOf, copyFrom: from, copyTo: to }
   } catch (cause) {
     if (!MISSING.has(errnoOf(cause) ?? '')) throw cause
     throw new ConfigError('the libraries for PostgreSQL are not installed', {

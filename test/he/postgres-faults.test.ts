@@ -162,6 +162,67 @@ describe('a password', () => {
   })
 })
 
+describe('a server that gives no connection', () => {
+  const failure = (location: string, options = {}) =>
+    openStore(location, options).catch((error: unknown) => error)
+  const here = () => `${server.directory}/.s.PGSQL.5432`
+
+  it.each([
+    ['127.0.0.1:1', '127.0.0.1:1', 'ECONNREFUSED: nobody listens there'],
+    ['localhost:1', 'localhost:1', 'ECONNREFUSED: nobody listens there'],
+    ['[::1]:1', '[::1]:1', expect.stringMatching(/^E(?:CONNREFUSED|ADDRNOTAVAIL)/)],
+    ['no-such-host.invalid:5', 'no-such-host.invalid:5', expect.stringMatching(/host/)],
+  ])('says that %s cannot be reached, and why', async (address, where, got) => {
+    const error = await failure(`postgresql://u:hunter2@${address}/x`, { create: true })
+    const message = 'PostgreSQL cannot be reached'
+    expect(error).toMatchObject({ ...unavailable, message, where, got })
+    expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('hunter2')
+  })
+
+  it('is named by its socket', async () => {
+    expect(await failure('postgresql://u@h/x?host=/nowhere&port=7')).toMatchObject({
+      ...unavailable,
+      message: 'PostgreSQL cannot be reached',
+      where: '/nowhere/.s.PGSQL.7',
+      got: 'ENOENT: there is no such socket',
+    })
+  })
+
+  it('is not named where a part of the password would be', async () => {
+    const error = await failure('postgresql://u:1/2secret@127.0.0.1:1/x?host=127.0.0.1')
+    expect(error).toMatchObject({ ...unavailable, where: 'the host of the URL' })
+  })
+
+  it('is named when it refuses user or database', async () => {
+    const message = 'PostgreSQL refuses the connection'
+    const database = await failure(server.url('missing'))
+    const got = '3D000: database "missing" does not exist'
+    expect(database).toMatchObject({ ...unavailable, message, where: here(), got })
+    const password = await failure(url.replace(server.password, 'wrong'))
+    const theirs = expect.stringMatching(/^28P01: /) as string
+    expect(password).toMatchObject({ ...unavailable, message, where: here(), got: theirs })
+  })
+
+  it('says that a password is missing', async () => {
+    expect(await failure(url.replace(`:${server.password}`, ''))).toMatchObject({
+      ...unavailable,
+      message: 'PostgreSQL asks for a password',
+      where: here(),
+      got: 'none',
+      hint: expect.stringContaining('PGPASSFILE') as string,
+    })
+  })
+
+  it.each(['/nowhere/ca.pem', tmpdir()])('names a certificate it cannot read: %s', async (file) => {
+    expect(await failure(`${url}&sslmode=verify-full&sslrootcert=${file}`)).toMatchObject({
+      ...unavailable,
+      message: 'a file for the connection to PostgreSQL cannot be read',
+      got: expect.stringMatching(/^(?:ENOENT|EISDIR)$/) as string,
+      hint: expect.stringContaining('sslrootcert') as string,
+    })
+  })
+})
+
 it('says how to install the libraries when they are missing', () => {
   const postgres = pathToFileURL(join(import.meta.dirname, '../../src/he/postgres.ts')).href
   const script = `
