@@ -2,7 +2,6 @@
 import { type Command, Option } from 'commander'
 
 import { sha256, toHex } from '../bytes.ts'
-import { errnoOf } from '../errno.ts'
 import { ConfigError, EmbeddingError, KeyriteError } from '../errors.ts'
 import type {
   CollectionInfo,
@@ -52,22 +51,6 @@ function importOptions(options: ImportCommandOptions, info: CollectionInfo): Imp
   const { dimensions } = info
   return { format, idField, vectorField, fields: metadata, nested, ids, records, dimensions }
 }
-
-/** What is thrown for an input that is not there; all else is thrown on. */
-const noInput =
-  (file: string) =>
-  (cause: unknown): never => {
-    // Files beside the input are missing under their own names.
-    const missing = errnoOf(cause) === 'ENOENT' && (cause as NodeJS.ErrnoException).path === file
-    if (!missing) throw cause
-    throw new ConfigError('there is no such input', {
-      where: file,
-      expected: 'a file, or - for JSON Lines on standard input',
-      got: 'nothing',
-      hint: 'check the path',
-      cause,
-    })
-  }
 
 /** Standard input, JSON Lines only, ended by the signal. */
 async function streamSource(options: ImportOptions, signal: AbortSignal): Promise<ItemSource> {
@@ -242,7 +225,7 @@ async function importItems(invocation: ImportInvocation): Promise<undefined> {
   await using source =
     options.in === STREAM
       ? await streamSource(reading, signal)
-      : await openItems(options.in, reading).catch(noInput(options.in))
+      : await openItems(options.in, reading)
   const checkpoint = await checkpointOf(options, info, source, reading)
   // Where the file says how many items it has, a --skip that is too large is refused before a PIN is asked for.
   if (source.count !== undefined) source.items(checkpoint.from)

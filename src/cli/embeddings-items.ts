@@ -1,6 +1,4 @@
 /** `keyrite embeddings get`, `delete` and `export`: vectors in clear, and away. */
-import { createReadStream } from 'node:fs'
-
 import { type Command, Option } from 'commander'
 
 import { ConfigError } from '../errors.ts'
@@ -20,18 +18,21 @@ interface IdOptions extends HolderOptions {
 
 /** Ids of the command line and of `--ids`, each once. */
 async function idsOf({ args, options }: Invocation<IdOptions>): Promise<string[]> {
-  const { linesOf } = await ingestLibrary()
+  const { chunksOf, linesOf } = await ingestLibrary()
   const ids = args.slice(1)
-  if (options.ids !== undefined) {
-    const where = options.ids === '-' ? 'standard input' : options.ids
-    const stream = options.ids === '-' ? process.stdin : createReadStream(options.ids)
-    for await (const { text } of linesOf(stream as AsyncIterable<Uint8Array>, where)) ids.push(text)
+  const file = options.ids === '-' ? 'standard input' : options.ids
+  if (options.ids !== undefined && file !== undefined) {
+    const chunks =
+      options.ids === '-'
+        ? (process.stdin as AsyncIterable<Uint8Array>)
+        : chunksOf(options.ids, 'a file of ids')
+    for await (const { text } of linesOf(chunks, file)) ids.push(text)
   }
   if (ids.length > 0) return [...new Set(ids)]
   throw new UsageError('USAGE', 'no id is given', {
-    where: '<ids...>',
+    where: file ?? '<ids...>',
     expected: 'ids as arguments, or --ids FILE with one a line',
-    got: 'none',
+    got: file === undefined ? 'none' : 'a file without a line',
   })
 }
 

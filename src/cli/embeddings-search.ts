@@ -1,6 +1,7 @@
 /** `keyrite embeddings search`: the key holder's side of a search, here or with a scorer elsewhere. */
 import { type Command, InvalidArgumentError } from 'commander'
 
+import { EmbeddingError } from '../errors.ts'
 import type { Hit, Scorer, SearchTimings } from '../he/index.ts'
 import { type Dispatch, type Invocation, addCommand, wholeNumber } from './command.ts'
 import { withKeyHolder } from './embeddings-holder.ts'
@@ -49,6 +50,22 @@ function printTimings(screen: Screen, t: SearchTimings): void {
   screen.print(stages.join(', '), { style: 'dim' })
 }
 
+/** @throws EmbeddingError VECTOR_INVALID. */
+function checkLengths(
+  queries: readonly (readonly number[])[],
+  dimensions: number,
+  file: string,
+): void {
+  const index = queries.findIndex(({ length }) => length !== dimensions)
+  if (index < 0) return
+  throw new EmbeddingError('VECTOR_INVALID', 'a query has another length', {
+    where: `${file === '-' ? 'standard input' : file}, query ${index + 1}`,
+    expected: `${dimensions} numbers, as the vectors of the collection`,
+    got: `${queries[index]?.length} numbers`,
+    index,
+  })
+}
+
 async function search(invocation: Invocation<SearchCommandOptions>): Promise<undefined> {
   const { args, options, output } = invocation
   const [name = ''] = args
@@ -59,7 +76,8 @@ async function search(invocation: Invocation<SearchCommandOptions>): Promise<und
   const timings: SearchTimings[] = []
   const answer = async (scorer: Scorer): Promise<(readonly Hit[])[]> => {
     // Before anybody types a PIN.
-    await scorer.collection(name, { signal, timeoutMs })
+    const { info } = await scorer.collection(name, { signal, timeoutMs })
+    checkLengths(queries, info.dimensions, options.query)
     return withKeyHolder(invocation, async (holder) => {
       const found: (readonly Hit[])[] = []
       for (let at = 0; at < queries.length; at += TOGETHER) {

@@ -1,8 +1,6 @@
 /** One way to read items from any of the formats: JSON Lines, NPY, bare float32, Parquet. */
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-
 import { ConfigError } from '../errors.ts'
+import { chunksOf, requireFile } from './import-file.ts'
 import type { FieldMapping } from './import-item.ts'
 import { type SideFiles, openMatrix } from './import-matrix.ts'
 import { tooFewToSkip } from './import-lines.ts'
@@ -53,9 +51,15 @@ function checkSkip(path: string, rows: number, skip = 0): void {
   if (skip > rows) throw tooFewToSkip(path, skip, rows)
 }
 
+/** What errors call the file itself. */
+const INPUT = 'the input'
+
 const closed = (): Promise<void> => Promise.resolve()
 
-/** Opens a file of items. @throws ConfigError, FormatError; what the system says. */
+/**
+ * Opens a file of items.
+ * @throws ConfigError when it, or the file of ids or records beside it, cannot be read; FormatError.
+ */
 export async function openItems(path: string, options: ImportOptions = {}): Promise<ItemSource> {
   const { format = formatOfName(path), ids, records } = options
   if (format === undefined) {
@@ -72,10 +76,7 @@ export async function openItems(path: string, options: ImportOptions = {}): Prom
       got: format,
     })
   }
-  if ((await stat(path)).isDirectory()) {
-    const expected = 'a file'
-    throw new ConfigError('the input is a directory', { where: path, expected, got: 'a directory' })
-  }
+  await requireFile(path, INPUT)
   if (format === 'parquet') {
     const open = await openParquet(path, options)
     const items = (skip?: number) => {
@@ -100,7 +101,7 @@ export async function openItems(path: string, options: ImportOptions = {}): Prom
   return {
     format,
     count: undefined,
-    items: (skip) => jsonLinesItems(createReadStream(path), path, { ...options, skip }),
+    items: (skip) => jsonLinesItems(chunksOf(path, INPUT), path, { ...options, skip }),
     [Symbol.asyncDispose]: closed,
   }
 }

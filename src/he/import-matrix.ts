@@ -2,10 +2,10 @@
  * Items from a file that is only numbers, row by row: NumPy's .npy, or bare float32. Ids and metadata come
  * from a file of lines beside it, or the ids are row numbers from 0.
  */
-import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
 import { FormatError } from '../errors.ts'
+import { chunksOf } from './import-file.ts'
 import { type FieldMapping, idOf, metadataOf, vectorOf } from './import-item.ts'
 import { linesOf } from './import-lines.ts'
 import { objectOf } from './json-lines-items.ts'
@@ -21,6 +21,10 @@ import type { Item } from './types.ts'
 
 /** Numbers are read in pieces of about this size. */
 const READ_BYTES = 1024 * 1024
+
+/** What errors call the files beside the numbers. */
+const IDS = 'a file of ids'
+const RECORDS = 'a file of records'
 
 /** Files beside the numbers, one line a row. */
 export interface SideFiles {
@@ -125,12 +129,12 @@ async function* labels(
   skip: number,
 ): AsyncGenerator<Label, undefined> {
   if (ids !== undefined) {
-    for await (const { number, text } of linesOf(createReadStream(ids), ids, skip)) {
+    for await (const { number, text } of linesOf(chunksOf(ids, IDS), ids, skip)) {
       yield { id: idOf(text, `${ids}, line ${number}`) }
     }
   } else if (records !== undefined) {
     const { idField = 'id' } = mapping
-    for await (const line of linesOf(createReadStream(records), records, skip)) {
+    for await (const line of linesOf(chunksOf(records, RECORDS), records, skip)) {
       const where = `${records}, line ${line.number}`
       const record = objectOf(line, records)
       const metadata = metadataOf(record, where, mapping, [idField])
@@ -152,17 +156,17 @@ const otherCount = (where: string, rows: number, more: boolean): FormatError =>
 
 /**
  * A file that does not fit would give vectors the ids of others, so it is read once before any of them is.
- * @throws FormatError.
+ * @throws ConfigError, FormatError.
  */
-async function checkCount(beside: string, rows: number): Promise<void> {
-  const lines = linesOf(createReadStream(beside), beside)
+async function checkCount(beside: string, what: string, rows: number): Promise<void> {
+  const lines = linesOf(chunksOf(beside, what), beside)
   let count = 0
   while (count <= rows && (await lines.next()).done !== true) count += 1
   await lines.return(undefined)
   if (count !== rows) throw otherCount(beside, rows, count > rows)
 }
 
-/** Opens .npy, or bare float32 of the dimensions in the mapping. @throws FormatError. */
+/** Opens .npy, or bare float32 of the dimensions in the mapping. @throws ConfigError, FormatError. */
 export async function openMatrix(
   path: string,
   form: 'npy' | 'float32',
@@ -192,7 +196,9 @@ export async function openMatrix(
       })
     }
     const beside = side.ids ?? side.records
-    if (beside !== undefined) await checkCount(beside, rows)
+    if (beside !== undefined) {
+      await checkCount(beside, side.ids === undefined ? RECORDS : IDS, rows)
+    }
     return {
       rows,
       columns,

@@ -122,13 +122,27 @@ function readEarlier(value: unknown, epoch: number): readonly EarlierTokens[] {
   return earlier
 }
 
+/** @throws FormatError. */
+function readJson(bytes: Uint8Array): Json {
+  try {
+    return parseCanonicalJson(fromUtf8(bytes, 'ingest kit'))
+  } catch (cause) {
+    throw new FormatError('not an ingest kit', {
+      where: 'ingest kit',
+      expected: 'canonical JSON, as the key holder made it',
+      got: bytes.length === 0 ? 'nothing' : 'something else',
+      hint: 'ask the key holder for the kit (keyrite embeddings kit)',
+      cause,
+    })
+  }
+}
+
 /**
  * Reads a kit.
  * @throws FormatError when it is none; EmbeddingError PARAMETERS_UNKNOWN, COLLECTION_INVALID.
  */
 export function parseIngestKit(bytes: Uint8Array): IngestKit {
-  const value = parseCanonicalJson(fromUtf8(bytes, 'ingest kit'), 'ingest kit')
-  const kit = object(value, KIT_FIELDS, 'fields')
+  const kit = object(readJson(bytes), KIT_FIELDS, 'fields')
   if (kit['format'] !== FORMAT) refuse('format', FORMAT)
   const info = readInfo(kit['collection'])
   const { set } = geometryOf(info)

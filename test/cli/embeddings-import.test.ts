@@ -111,6 +111,36 @@ describe('a format', () => {
     }
   })
 
+  it.each([
+    [['--in', 'none.jsonl'], 'none.jsonl', 'cannot read the input', 'no such file'],
+    [['--in', '.', '--format', 'jsonl'], '.', 'cannot read the input', 'a directory'],
+    [['--in', 'in.npy', '--ids', 'none'], 'none', 'cannot read a file of ids', 'no such file'],
+    [['--in', 'in.npy', '--ids', '.'], '.', 'cannot read a file of ids', 'a directory'],
+    [
+      ['--in', 'in.bin', '--records', 'none'],
+      'none',
+      'cannot read a file of records',
+      'no such file',
+    ],
+    [
+      ['--in', 'in.bin', '--records', 'ids/x'],
+      'ids/x',
+      'cannot read a file of records',
+      expect.stringContaining('not a directory'),
+    ],
+  ])('%j says which file cannot be read, and why', async (args, where, message, got) => {
+    const before = await records('formats')
+    const ran = await site.run(['import', 'formats', ...args, ...STORE, ...SEED, '--json'], {
+      login: false,
+    })
+    const { error } = JSON.parse(ran.stdout) as { error: unknown }
+    expect([ran.code, error]).toEqual([
+      3,
+      expect.objectContaining({ code: 'CONFIG', message, where, expected: 'a file', got }),
+    ])
+    expect(await records('formats')).toBe(before)
+  })
+
   it('with fewer items than are to be skipped is refused, and says how many there are', async () => {
     const before = await records('formats')
     const args = ['--id-field', 'key', '--vector-field', 'emb', '--skip', '3', '--json']
@@ -281,6 +311,26 @@ describe('a kit', () => {
     expect((await verify()).code).toBe(0)
     expect((await remove('--session', session.id, ...confirm)).stdout).toBe('0 vectors deleted\n')
     expect(await records('public')).toBe(1)
+  })
+
+  it.each([
+    ['', 'nothing'],
+    ['[0.5]', 'something else'],
+    ['{"format": "keyrite-he-ingest-kit/1"}', 'something else'],
+  ])('that is %j is none', async (text, got) => {
+    site.put('none.kit', text)
+    const args = ['import', 'public', '--in', 'in.jsonl', '--kit', 'none.kit', ...STORE, '--json']
+    const ran = await site.run(args, { login: false })
+    const { error } = JSON.parse(ran.stdout) as { error: unknown }
+    expect([ran.code, error]).toEqual([
+      3,
+      expect.objectContaining({
+        message: 'not an ingest kit',
+        where: 'none.kit: ingest kit',
+        got,
+        hint: expect.stringContaining('ask the key holder') as string,
+      }),
+    ])
   })
 
   it('that is damaged is named', async () => {

@@ -259,6 +259,39 @@ describe('a refusal', () => {
     expect(readdirSync(site.at('letters'))).toEqual(['letter.txt'])
   })
 
+  it.each([
+    ['query.json', 'query.json, query 1', '64 numbers'],
+    ['q-mixed', 'q-mixed, query 2', '2 numbers'],
+  ])(
+    'of a query of another length comes before the PIN and names it (%s)',
+    async (file, where, got) => {
+      site.put('q-mixed', '[1,2,3]\n[1,2]\n')
+      const args = ['search', 'small', '--query', file, ...STORE, ...SEED, '--json']
+      const ran = await site.run(args, { login: false })
+      const expected = '3 numbers, as the vectors of the collection'
+      expect([ran.code, error(ran)]).toEqual([
+        3,
+        expect.objectContaining({ code: 'VECTOR_INVALID', where, expected, got }),
+      ])
+    },
+  )
+
+  it.each([
+    ['none', 'CONFIG', 'no such file', 3],
+    ['.', 'CONFIG', 'a directory', 3],
+    ['blank', 'USAGE', 'a file without a line', 2],
+  ])('of a file of ids says which it is and why: %s', async (file, code, got, exit) => {
+    site.put('blank', '\n')
+    for (const command of ['get', 'delete']) {
+      const args = [command, 'small', '--ids', file, ...STORE, ...SEED, '--json']
+      const ran = await site.run(args, { login: false })
+      expect([ran.code, error(ran)]).toEqual([
+        exit,
+        expect.objectContaining({ code, where: file, got }),
+      ])
+    }
+  })
+
   it('of a creation leaves no store behind', async () => {
     const create = ['create', 'x', '--store', 'new/store', '--seed', 'seed-1.json']
     for (const [args, code] of [

@@ -210,7 +210,11 @@ describe('a file', () => {
     const lines = jsonl('{"id":"a","vector":[1]}')
     await expect(openItems(lines, { ids: text })).rejects.toMatchObject({ code: 'CONFIG' })
     await expect(openItems(dir, { format: 'jsonl' })).rejects.toMatchObject({ code: 'CONFIG' })
-    await expect(openItems(`${dir}/none.jsonl`)).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(openItems(`${dir}/none.jsonl`)).rejects.toMatchObject({
+      code: 'CONFIG',
+      where: `${dir}/none.jsonl`,
+      got: 'no such file',
+    })
     expect(
       await readItems(put(dir, 'x.data', '{"id":"a","vector":[1]}'), { format: 'jsonl' }),
     ).toHaveLength(1)
