@@ -12,6 +12,7 @@ import { StorageError } from './errors.ts'
 const HINTS: Record<string, string> = {
   ENOSPC: 'free disk space, then go on; what was acknowledged is safe',
   EDQUOT: 'raise the disk quota, then go on; what was acknowledged is safe',
+  EACCES: 'this user may not write here: look at the rights of the directory and its files',
   EROFS: 'the file system is read-only; check the disk before writing again',
   EIO: 'the disk reports errors; check it before going on',
 }

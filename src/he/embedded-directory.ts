@@ -27,6 +27,14 @@ const isLeftover = (name: string): boolean =>
   name === INDEX_DRAFT ||
   name.startsWith(`${INDEX_DRAFT}-`)
 
+const notRead = (where: string, message: string, cause: unknown): StorageError =>
+  new StorageError('STORAGE', message, {
+    where,
+    got: errnoOf(cause) ?? 'unreadable',
+    hint: 'look at the rights of the directory and its files',
+    cause,
+  })
+
 /** Names in a directory; undefined when there is none. */
 async function namesIn(directory: string): Promise<readonly string[] | undefined> {
   try {
@@ -34,7 +42,7 @@ async function namesIn(directory: string): Promise<readonly string[] | undefined
   } catch (cause) {
     const code = errnoOf(cause)
     if (code === 'ENOENT') return undefined
-    if (code !== 'ENOTDIR') throw storageError(directory, cause)
+    if (code !== 'ENOTDIR') throw notRead(directory, 'the directory cannot be read', cause)
     throw new ConfigError('a store is a directory, and this is a file', {
       where: directory,
       expected: 'a directory with a store',
@@ -76,11 +84,8 @@ async function firstBytes(path: string, length: number): Promise<Buffer | undefi
       await file.close()
     }
   } catch (cause) {
-    const got = errnoOf(cause)
-    if (got === 'EISDIR') return undefined
-    const hint = 'look at the rights of the directory and its files'
-    const detail = { where: path, got: got ?? 'unreadable', hint, cause }
-    throw new StorageError('STORAGE', 'the index cannot be read', detail)
+    if (errnoOf(cause) === 'EISDIR') return undefined
+    throw notRead(path, 'the index cannot be read', cause)
   }
 }
 

@@ -90,11 +90,14 @@ export interface Index {
   close(): void
 }
 
+const RIGHTS =
+  'SQLite keeps index.sqlite-wal and index.sqlite-shm beside the index, for readers too: this user must be allowed to write there'
+
 const HINTS: Readonly<Record<number, readonly [got: string, hint: string]>> = {
-  8: ['SQLITE_READONLY', 'the store was opened, or its files are, for reading only'],
+  8: ['SQLITE_READONLY', RIGHTS],
   10: ['SQLITE_IOERR', 'the disk reports errors; check it before going on'],
   13: ['ENOSPC', 'free disk space, then go on; what was acknowledged is safe'],
-  14: ['SQLITE_CANTOPEN', 'look at the rights of the directory and its files'],
+  14: ['SQLITE_CANTOPEN', RIGHTS],
 }
 const SQLITE_BUSY = 5
 const SQLITE_CORRUPT = 11

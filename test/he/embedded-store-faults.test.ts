@@ -214,6 +214,64 @@ describe('a directory', () => {
   })
 })
 
+describe('rights', () => {
+  /** Whatever may be done as root is refused to somebody else. */
+  async function withoutRights(action: () => Promise<void>): Promise<void> {
+    const root = process.getuid?.() === 0
+    if (root) process.seteuid?.(65_534)
+    try {
+      await action()
+    } finally {
+      if (root) process.seteuid?.(0)
+    }
+  }
+  /** Only these are allowed to others, and to the owner. */
+  const allow = (mode: number, file: number) => {
+    for (const path of [index(), segment(1)]) chmodSync(path, file)
+    for (const path of [join(directory, 'segments'), directory]) chmodSync(path, mode)
+  }
+  const refused = { name: 'StorageError', code: 'STORAGE', got: 'EACCES' }
+
+  it('to look into the directory and the index are needed, and their lack is told', async () => {
+    chmodSync(root, 0o755)
+    await fill()
+    allow(0o755, 0o000)
+    await withoutRights(async () => {
+      const error = { ...refused, message: 'the index cannot be read', where: index() }
+      await expect(openEmbeddedStore(directory)).rejects.toMatchObject(error)
+    })
+    allow(0o000, 0o000)
+    await withoutRights(async () => {
+      const error = { ...refused, message: 'the directory cannot be read', where: directory }
+      await expect(openEmbeddedStore(directory, { create: true })).rejects.toMatchObject(error)
+    })
+    allow(0o700, 0o600)
+  })
+
+  it('to write beside the index are needed by readers, too, and their lack is told', async () => {
+    chmodSync(root, 0o755)
+    await fill()
+    allow(0o555, 0o444)
+    await withoutRights(async () => {
+      for (const readOnly of [true, false]) {
+        const open = openEmbeddedStore(directory, { readOnly }).then((store) => store.collections())
+        await expect(open).rejects.toMatchObject({
+          ...{ name: 'StorageError', code: 'STORAGE', where: index() },
+          hint: expect.stringContaining('for readers too') as string,
+        })
+      }
+    })
+    allow(0o700, 0o600)
+    chmodSync(root, 0o555)
+    await withoutRights(async () => {
+      const none = openEmbeddedStore(join(root, 'theirs'), { create: true })
+      const hint = expect.stringContaining('may not write here') as string
+      await expect(none).rejects.toMatchObject({ ...refused, hint })
+    })
+    chmodSync(root, 0o755)
+  })
+})
+
 describe('the location of a store', () => {
   it('is a path or a file URL', async () => {
     await fill()
