@@ -3,10 +3,11 @@
  * behind that, and files the index does not know, are of changes that were never committed. Bytes that
  * are missing were committed and cannot be made up for: that is refused.
  */
-import { readdir, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { open, readdir, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
-import { storageError, truncateDurably } from '../durable.ts'
+import { storageError, syncDirectory, truncateDurably } from '../durable.ts'
+import { errnoOf } from '../errno.ts'
 import { EmbeddingError } from '../errors.ts'
 import type { StoreFault } from './store.ts'
 import { fileLength } from './embedded-directory.ts'
@@ -40,6 +41,26 @@ export interface Recovered {
 }
 
 /**
+ * Puts what the index says now on the disk. The commit of a process that was killed within it may be in
+ * the kernel alone: a power loss would bring back rows whose bytes are removed here on its word.
+ */
+async function settle({ path }: Index): Promise<void> {
+  const log = `${path}-wal`
+  try {
+    const file = await open(log, 'r+')
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    // Without a log all of it is in the database, which SQLite syncs before it removes the log.
+    if (errnoOf(cause) !== 'ENOENT') throw storageError(log, cause)
+  }
+  await syncDirectory(dirname(path))
+}
+
+/**
  * Call with the lock held.
  * @throws EmbeddingError STORE_INVALID naming file, offset and block; StorageError.
  */
@@ -51,6 +72,7 @@ export async function recoverSegments(
   const segments = index.all<{ number: number; size: number }>(
     'SELECT number, size FROM segment ORDER BY number',
   )
+  await settle(index)
   let last: SegmentSize | undefined
   for (const { number, size } of segments) {
     const path = join(directory, segmentName(number))
