@@ -60,26 +60,6 @@ export async function rebuilt(
   }
 }
 
-/** Puts the tail into blocks while it fills one. */
-export async function sealTail(
-  store: EmbeddingStore,
-  keys: CollectionKeys,
-  epoch: number,
-): Promise<number> {
-  const size = keys.geometry.vectorsPerBlock
-  let sealed = 0
-  if ((await store.collection(keys.info.name)).tail < size) return sealed
-  const { records } = await store.tail(keys.info.name)
-  for (let at = 0; at + size <= records.length; at += size) {
-    await store.commit(
-      keys.info.name,
-      await rebuilt(keys, epoch, records.slice(at, at + size), true),
-    )
-    sealed += size
-  }
-  return sealed
-}
-
 /** What a refused step means: that of two who rewrite a collection, the other one was at these blocks before. */
 async function refusal(
   store: EmbeddingStore,
@@ -100,6 +80,43 @@ async function refusal(
       cause,
     },
   )
+}
+
+/** Takes away blocks that are scanned for nothing: another ingest may have sealed the same tail. */
+async function removeDead(store: EmbeddingStore, { info }: CollectionKeys): Promise<void> {
+  const { name, id: collection } = info
+  const dead = (await store.blocks(name)).filter(({ live }) => live === 0)
+  const removeBlocks = dead.map(({ block }) => block)
+  if (removeBlocks.length === 0) return
+  try {
+    await store.commit(name, { collection, removeBlocks })
+  } catch (error) {
+    const cause = await refusal(store, name, removeBlocks, error)
+    const gone = cause instanceof EmbeddingError && cause.code === 'COLLECTION_CHANGED'
+    if (!gone) throw cause
+    // Somebody else took them away; if not all, the next one who seals does.
+  }
+}
+
+/** Puts the tail into blocks while it fills one; blocks without a vector go then. */
+export async function sealTail(
+  store: EmbeddingStore,
+  keys: CollectionKeys,
+  epoch: number,
+): Promise<number> {
+  const size = keys.geometry.vectorsPerBlock
+  let sealed = 0
+  if ((await store.collection(keys.info.name)).tail < size) return sealed
+  const { records } = await store.tail(keys.info.name)
+  for (let at = 0; at + size <= records.length; at += size) {
+    await store.commit(
+      keys.info.name,
+      await rebuilt(keys, epoch, records.slice(at, at + size), true),
+    )
+    sealed += size
+  }
+  if (sealed > 0) await removeDead(store, keys)
+  return sealed
 }
 
 /**

@@ -29,21 +29,22 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-/** Both have seen the blocks before one of them rewrites any. */
+/** Both have seen the blocks, or the tail, before one of them rewrites any. */
 function together(store: EmbeddingStore): () => EmbeddingStore {
   const both = Promise.withResolvers<undefined>()
   let waiting = 0
   return () => {
     let first = true
+    const seen = async <T>(read: T): Promise<T> => {
+      if (first && ++waiting === 2) both.resolve(undefined)
+      first = false
+      await both.promise
+      return read
+    }
     return {
       ...store,
-      async inBlock(name, block) {
-        const read = await store.inBlock(name, block)
-        if (first && ++waiting === 2) both.resolve(undefined)
-        first = false
-        await both.promise
-        return read
-      },
+      inBlock: async (name, block) => seen(await store.inBlock(name, block)),
+      tail: async (name) => seen(await store.tail(name)),
     }
   }
 }
@@ -99,5 +100,21 @@ describe.each(['an embedded store', 'PostgreSQL'])('in %s', (kind) => {
     const left = (await collect(both.items(store, NAME))).map(({ id }) => id)
     expect(left.sort()).toEqual(kept.sort())
     expect(await collect(both.verify(store, NAME))).toEqual([])
+  })
+
+  it('two ingests that seal the same tail leave one block', async () => {
+    await using store = await open()
+    await using holder = await createKeyHolder({ seeds })
+    await holder.createCollection(store, { name: NAME, dimensions: 16 })
+    const items = rows.slice(0, 300).map((vector, at) => ({ id: `v${at}`, vector }))
+    await using first = await holder.ingest(store, NAME)
+    await first.insert(items.slice(0, 220))
+    const one = together(store)
+    await using left = await holder.ingest(one(), NAME)
+    await using right = await holder.ingest(one(), NAME)
+    await Promise.all([left.insert(items.slice(220, 260)), right.insert(items.slice(260))])
+    const { blocks, records, tail } = await store.collection(NAME)
+    expect({ blocks, records, tail }).toEqual({ blocks: 1, records: 300, tail: 44 })
+    expect(await collect(holder.verify(store, NAME))).toEqual([])
   })
 })
