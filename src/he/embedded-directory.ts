@@ -53,16 +53,24 @@ async function namesIn(directory: string): Promise<readonly string[] | undefined
 }
 
 async function makePrivate(directory: string): Promise<void> {
-  await makeDirectory(dirname(directory))
+  const parent = dirname(directory)
+  await makeDirectory(parent)
+  let made = true
   try {
     await mkdir(directory, { mode: 0o700 })
   } catch (cause) {
     if (errnoOf(cause) !== 'EEXIST') throw storageError(directory, cause)
-    return
+    made = false
   }
   // The mode above is cut down by the umask, never widened; this gives it in full.
-  await chmod(directory, 0o700)
-  await syncDirectory(dirname(directory))
+  if (made) await chmod(directory, 0o700)
+  try {
+    // One that was there may be in the kernel alone: who made it was killed, or did not sync it.
+    await syncDirectory(parent)
+  } catch (cause) {
+    const forbidden = cause instanceof StorageError && cause.got === 'EACCES'
+    if (made || !forbidden) throw cause
+  }
 }
 
 const notStore = (where: string, expected: string, got: string): ConfigError =>
