@@ -45,6 +45,17 @@ export interface IngestHooks {
   readonly close?: () => void
 }
 
+/** Callers without types may give one item alone. @throws EmbeddingError VECTOR_INVALID. */
+function requireItems(items: unknown): void {
+  const given = (items ?? undefined) as Partial<AsyncIterable<Item> & Iterable<Item>> | undefined
+  if (given?.[Symbol.asyncIterator] !== undefined || given?.[Symbol.iterator] !== undefined) return
+  throw new EmbeddingError('VECTOR_INVALID', 'not a list of items', {
+    where: 'items',
+    expected: 'an array, or something else to iterate over, of { id, vector, metadata }',
+    got: items === null ? 'null' : typeof items,
+  })
+}
+
 /** @throws EmbeddingError CLOSED after it was disposed of. */
 export function ingestWith(
   store: EmbeddingStore,
@@ -95,6 +106,7 @@ export function ingestWith(
   return {
     async insert(items, { signal, onProgress } = {}) {
       if (closed) throw new EmbeddingError('CLOSED', 'the ingest is closed')
+      requireItems(items)
       /** By id: within a block, the later item of an id is the one that counts. */
       let waiting = new Map<string, PreparedItem>()
       let read = 0

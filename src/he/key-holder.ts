@@ -118,6 +118,8 @@ const OUTDATED: ReadonlySet<unknown> = new Set([
   'COLLECTION_CHANGED',
 ])
 const SEARCH_TRIES = 4
+/** Does not narrow, as `Array.isArray` does to `any[]`. */
+const isList = (value: unknown): boolean => Array.isArray(value)
 const NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/
 
 function describe(options: CreateCollectionOptions): CollectionInfo {
@@ -140,12 +142,16 @@ function describe(options: CreateCollectionOptions): CollectionInfo {
       `${metric} needs a bound on the vectors\u2019 length`,
       'maxNorm',
       'a positive number, 1.2e-38 to 3.4e38 as float32 has them',
-      maxNorm,
+      options.maxNorm ?? 'nothing',
     )
   }
+  const names = 'letters, digits, _ . -; at most 64'
+  if (!isList(fields)) refuse('fields are no list', 'fields', `a list of ${names}`, fields)
   const unsound = fields.find((field) => !/^[\p{L}\p{N}_.-]{1,64}$/u.test(field))
-  if (unsound !== undefined || new Set(fields).size < fields.length) {
-    refuse('fields are not distinct names', 'fields', 'letters, digits, _ . -; at most 64', unsound)
+  const twice = fields.find((field, at) => fields.indexOf(field) < at)
+  if (unsound !== undefined || twice !== undefined) {
+    const got = unsound ?? `${String(twice)}, twice`
+    refuse('fields are not distinct names', 'fields', names, got)
   }
   const info = {
     name,
@@ -158,6 +164,16 @@ function describe(options: CreateCollectionOptions): CollectionInfo {
   }
   requireSafe(geometryOf(info), 'symmetric')
   return info
+}
+
+/** Callers without types may give one id alone. @throws EmbeddingError ID_INVALID. */
+function requireIds(ids: readonly string[]): void {
+  if (isList(ids)) return
+  throw new EmbeddingError('ID_INVALID', 'not a list of ids', {
+    where: 'ids',
+    expected: 'an array of texts',
+    got: typeof ids,
+  })
 }
 
 /**
@@ -196,7 +212,8 @@ export async function createKeyHolder(options: {
     scorer: Scorer,
     name: string,
     queries: readonly QueryVector[],
-    { onTimings, ...options }: HolderSearchOptions,
+    // Callers without types are told what is missing in it.
+    { onTimings, ...options }: HolderSearchOptions = {} as HolderSearchOptions,
     tries = 1,
   ): Promise<readonly (readonly Hit[])[]> {
     // One time for all tries.
@@ -273,6 +290,7 @@ export async function createKeyHolder(options: {
     searchMany: (scorer, name, queries, searchOptions) =>
       search(scorer, name, queries, searchOptions),
     async get(store, name, ids) {
+      requireIds(ids)
       const keys = await opened(store, name, false)
       const tokens = ids.flatMap((id) => keys.tokens(id))
       const found = await store.find(name, tokens)
@@ -287,6 +305,7 @@ export async function createKeyHolder(options: {
       return items
     },
     async delete(store, name, ids) {
+      requireIds(ids)
       const keys = await opened(store, name, false)
       const { deleted } = await store.commit(name, {
         collection: keys.info.id,

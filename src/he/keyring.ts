@@ -90,6 +90,11 @@ function collectionSecret(keys: DerivedKeys, info: CollectionInfo): Uint8Array {
 
 /** @throws EmbeddingError KEY_INVALID for no seed, one of another length, or an epoch given twice. */
 export function createKeyring(seeds: readonly KeySeed[]): Keyring {
+  const isList: boolean = Array.isArray(seeds)
+  if (!isList) {
+    const expected = 'a list of { epoch, seed }'
+    throw new EmbeddingError('KEY_INVALID', 'seeds are no list', { where: 'seeds', expected })
+  }
   const derived = new Map<number, DerivedKeys>()
   try {
     for (const { epoch, seed } of seeds) {

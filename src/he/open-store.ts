@@ -18,6 +18,11 @@ export interface OpenStoreOptions {
 // Two letters at least, so that `C:` of a Windows path is none.
 const SCHEME = /^([a-z][a-z0-9+.-]+):/i
 
+const noLocation = (): ConfigError =>
+  new ConfigError('the store has no location', {
+    expected: 'a postgres:// URL or the path of a directory',
+  })
+
 /**
  * @param location - `postgres://` or `postgresql://` URL, `file://` URL, or the path of a directory
  * @throws ConfigError for another scheme; what the store throws. No error holds a password.
@@ -26,6 +31,8 @@ export async function openStore(
   location: string,
   options: OpenStoreOptions = {},
 ): Promise<EmbeddingStore> {
+  // Callers without types, e.g. with a variable that is not set.
+  if (typeof location !== 'string') throw noLocation()
   const scheme = SCHEME.exec(location)?.[1]?.toLowerCase()
   if (scheme === 'postgres' || scheme === 'postgresql') {
     // pg is an optional dependency, loaded only by who asks for it.
@@ -41,9 +48,7 @@ export async function openStore(
     })
   }
   if (location === '' || location.includes('\0')) {
-    throw new ConfigError('the store has no location', {
-      expected: 'a postgres:// URL or the path of a directory',
-    })
+    throw noLocation()
   }
   return openEmbeddedStore(location, options)
 }

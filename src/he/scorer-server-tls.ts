@@ -24,6 +24,22 @@ export interface ServerTls {
   }
 }
 
+/**
+ * Callers without types, or with a configuration read from a file, may leave it out: without it anybody could
+ * connect, and without `ca` anybody with a certificate of a public authority. @throws ConfigError.
+ */
+export function requireTls(tls: Partial<ServerTls> | undefined): ServerTls {
+  const { key, cert, ca } = tls ?? {}
+  const missing = Object.entries({ key, cert, ca }).filter(([, value]) => value === undefined)
+  if (tls !== undefined && missing.length === 0) return tls as ServerTls
+  throw new ConfigError('a scorer listens with certificates on both sides only', {
+    where: 'listen.tls',
+    expected: 'key, cert and ca; or listen: { socket: PATH }',
+    got: `no ${missing.map(([name]) => name).join(', ')}`,
+    hint: 'plain TCP is not offered',
+  })
+}
+
 /** Options for `http2.createSecureServer`. */
 export function serverTlsOptions(tls: ServerTls, handshakeMs: number): SecureServerOptions {
   return {

@@ -19,7 +19,7 @@ import type { RequestEvent, Served } from './scorer-server-exchange.ts'
 import { checkLoopback, operationsServer } from './scorer-server-operations.ts'
 import { answer } from './scorer-server-request.ts'
 import { listenOnSocket } from './scorer-server-socket.ts'
-import { type ServerTls, clientRule, serverTlsOptions } from './scorer-server-tls.ts'
+import { type ServerTls, clientRule, requireTls, serverTlsOptions } from './scorer-server-tls.ts'
 import type { Scorer } from './types.ts'
 
 export type { RequestEvent } from './scorer-server-exchange.ts'
@@ -92,13 +92,16 @@ function listenOnPort(server: Server, host: string, port: number): Promise<Addre
 const closeServer = (server: Server): Promise<void> =>
   new Promise((resolve) => server.close(() => resolve()))
 
+const isSocket = (at: object): at is SocketAddress =>
+  'socket' in at && typeof at.socket === 'string'
+
 /** Listens and says where; what is returned with it closes for good. */
 async function listen(
   server: Server,
   scheme: string,
   at: SocketAddress | { readonly host: string; readonly port: number },
 ): Promise<{ address: string; remove: () => Promise<void> }> {
-  if ('socket' in at) {
+  if (isSocket(at)) {
     const remove = await listenOnSocket(server, at.socket)
     return { address: `unix:${at.socket}`, remove }
   }
@@ -197,8 +200,8 @@ function createTlsServer(http2: ServerOptions, tls: ServerTls): Http2Server {
 export async function serveScorer(options: ScorerServerOptions): Promise<ScorerServer> {
   const { scorer, listen: at, operations } = options
   const limits = completeLimits(options.limits)
-  if (operations !== undefined && 'host' in operations) checkLoopback(operations.host)
-  const tls = 'socket' in at ? undefined : at.tls
+  if (operations !== undefined && !isSocket(operations)) checkLoopback(operations.host)
+  const tls = isSocket(at) ? undefined : requireTls(at.tls)
   const admits = tls === undefined ? undefined : clientRule(tls.allow)
   const killed = new AbortController()
   let closing = false

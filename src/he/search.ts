@@ -89,6 +89,15 @@ function positive(value: number, name: string): number {
 
 function filterValues(keys: CollectionKeys, filter: SearchOptions['filter']): FilterValues {
   const values = new Map<string, readonly MetadataValue[]>()
+  // A function or a Map has no entries: it would filter nothing out.
+  const kind = Object.prototype.toString.call(filter ?? {})
+  if (kind !== '[object Object]') {
+    throw new EmbeddingError('FILTER_INVALID', 'a filter is an object of fields and values', {
+      where: 'filter',
+      expected: '{ field: value } or { field: [value, ...] }',
+      got: kind.slice('[object '.length, -1),
+    })
+  }
   for (const [field, wanted] of Object.entries(filter ?? {})) {
     if (!keys.info.fields.includes(field)) {
       throw new EmbeddingError('FILTER_INVALID', 'not a field that can be filtered on', {

@@ -99,6 +99,8 @@ export const partitionValues = (partition: Partition | undefined): readonly [num
 
 /** @throws EmbeddingError COLLECTION_NOT_FOUND; STORE_INVALID when its description was changed. */
 export function collectionRow(index: Index, name: string): CollectionRow {
+  // Callers without types; SQLite would not take it.
+  if (typeof name !== 'string') throw collectionNotFound(String(name))
   const row = index.get<{ info: string; crc: number } & Omit<CollectionRow, 'info'>>(
     `SELECT number, info, crc, sequence, tail_sequence AS tailSequence, next_version AS nextVersion,
        records, tail, blocks FROM collection WHERE name = ?`,

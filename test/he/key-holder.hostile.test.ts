@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { createKeyHolder } from '../../src/he/key-holder.ts'
+import { openStore } from '../../src/he/open-store.ts'
 import { createKeyring } from '../../src/he/keyring.ts'
 import { deriveKeys } from '../../src/he/keys.ts'
 import { ingestKit, parseIngestKit } from '../../src/he/ingest-kit.ts'
@@ -126,6 +127,48 @@ describe('callers without types', () => {
     const sound = { id: 'b', vector: [1, 0, 0, 0] }
     const wrong = ingest.insert([sound, item as unknown as Item])
     await expect(wrong).rejects.toMatchObject({ name: 'EmbeddingError', code, index: 1 })
+  })
+
+  it.each([
+    ['a function', () => false],
+    ['a Map', new Map([['lang', 'en']])],
+    ['a list', []],
+    ['a text', 'lang=en'],
+  ])('have no filter that filters nothing out: %s', async (_, filter) => {
+    const options = { k: 1, filter: filter as never }
+    const search = one.holder.search(one.scorer, 'kept', rows[0]!, options)
+    await expect(search).rejects.toMatchObject({ code: 'FILTER_INVALID', where: 'filter' })
+  })
+
+  it('are told what they left out, or gave alone where a list is wanted', async () => {
+    const { holder, store, scorer } = one
+    await using ingest = await holder.ingest(store, 'kept')
+    const none = undefined as never
+    const calls: [() => Promise<unknown>, object][] = [
+      [() => holder.search(scorer, 'kept', rows[0]!, none), { code: 'LIMIT_EXCEEDED', where: 'k' }],
+      [() => holder.search(scorer, none, rows[0]!, { k: 1 }), { code: 'COLLECTION_NOT_FOUND' }],
+      [() => holder.ingest(store, none), { code: 'COLLECTION_NOT_FOUND' }],
+      [() => holder.get(store, 'kept', 'v1' as never), { code: 'ID_INVALID', got: 'string' }],
+      [() => holder.get(store, 'kept', none), { code: 'ID_INVALID', got: 'undefined' }],
+      [() => holder.delete(store, 'kept', 'v1' as never), { code: 'ID_INVALID', where: 'ids' }],
+      [() => ingest.insert(none), { code: 'VECTOR_INVALID', got: 'undefined' }],
+      [() => ingest.insert(null as never), { code: 'VECTOR_INVALID', got: 'null' }],
+      [() => ingest.insert({ id: 'a', vector: [1] } as never), { code: 'VECTOR_INVALID' }],
+      [() => createKeyHolder({} as never), { code: 'KEY_INVALID', where: 'seeds' }],
+      [() => openStore(none), { code: 'CONFIG' }],
+    ]
+    for (const [call, error] of calls) await expect(call()).rejects.toMatchObject(error)
+    expect((await store.collection('kept')).records).toBe(rows.length)
+  })
+
+  it.each([
+    [{ fields: 'lang' }, 'fields', 'lang'],
+    [{ fields: ['a', 'b', 'a'] }, 'fields', 'a, twice'],
+    [{ metric: 'squared-l2' }, 'maxNorm', 'nothing'],
+  ])('are told what a collection cannot have: %o', async (options, where, got) => {
+    const create = { name: 'none', dimensions: 4, ...options } as never
+    const making = one.holder.createCollection(one.store, create)
+    await expect(making).rejects.toMatchObject({ code: 'COLLECTION_INVALID', where, got })
   })
 })
 

@@ -52,6 +52,30 @@ const digestOf = (identity: Identity) => {
   return createHash('sha256').update(der).digest('hex')
 }
 
+describe('a scorer without TLS', () => {
+  const loose = (listen: object): Promise<unknown> =>
+    serveScorer({ scorer: randomScorer(), listen: listen as never })
+  const address = { host: '127.0.0.1', port: 0 }
+
+  it.each<[string, () => object, string]>([
+    ['no certificates', () => address, 'no key, cert, ca'],
+    ['nothing', () => ({}), 'no key, cert, ca'],
+    ['a path that is not set', () => ({ socket: undefined }), 'no key, cert, ca'],
+    ['no authority', () => ({ ...address, tls: server }), 'no ca'],
+    ['no key', () => ({ ...address, tls: { cert: server.cert, ca: own.cert } }), 'no key'],
+  ])('listens on no port: %s', async (_, listen, got) => {
+    const error = { name: 'ConfigError', where: 'listen.tls', got }
+    await expect(loose(listen())).rejects.toMatchObject(error)
+  })
+
+  it('shows its metrics on no address that is not said', async () => {
+    const listen = { socket: join(directory, 'scorer.sock') }
+    const operations = { port: 0 } as never
+    const serving = serveScorer({ scorer: randomScorer(), listen, operations })
+    await expect(serving).rejects.toMatchObject({ name: 'ConfigError' })
+  })
+})
+
 describe('a scorer behind TLS', () => {
   it('answers a client of its authority', async () => {
     await using listening = await serve()
