@@ -92,8 +92,8 @@ function listenOnPort(server: Server, host: string, port: number): Promise<Addre
 const closeServer = (server: Server): Promise<void> =>
   new Promise((resolve) => server.close(() => resolve()))
 
-const isSocket = (at: object): at is SocketAddress =>
-  'socket' in at && typeof at.socket === 'string'
+const isSocket = (at: unknown): at is SocketAddress =>
+  typeof at === 'object' && at !== null && 'socket' in at && typeof at.socket === 'string'
 
 /** Listens and says where; what is returned with it closes for good. */
 async function listen(

@@ -60,6 +60,11 @@ describe('a scorer without TLS', () => {
   it.each<[string, () => object, string]>([
     ['no certificates', () => address, 'no key, cert, ca'],
     ['nothing', () => ({}), 'no key, cert, ca'],
+    [
+      'an address as the command line has it',
+      () => 'unix:/x' as unknown as object,
+      'no key, cert, ca',
+    ],
     ['a path that is not set', () => ({ socket: undefined }), 'no key, cert, ca'],
     ['no authority', () => ({ ...address, tls: server }), 'no ca'],
     ['no key', () => ({ ...address, tls: { cert: server.cert, ca: own.cert } }), 'no key'],
