@@ -41,6 +41,17 @@ export interface LangChainAddOptions {
   readonly ids?: readonly string[] | undefined
 }
 
+/** Hits that are near the query and not like each other. */
+export interface LangChainDiverseOptions {
+  /** Documents wanted. */
+  readonly k: number
+  /** Nearest documents that they are chosen from; default 20. */
+  readonly fetchK?: number | undefined
+  /** 1: nearness alone counts, 0: only difference does; default 0.5. */
+  readonly lambda?: number | undefined
+  readonly filter?: LangChainFilter | undefined
+}
+
 /** A LangChain vector store with the types of this one. */
 export interface LangChainStore extends VectorStore {
   FilterType: LangChainFilter
@@ -53,8 +64,25 @@ export interface LangChainStore extends VectorStore {
     documents: readonly DocumentInterface[],
     options?: LangChainAddOptions,
   ): Promise<string[]>
+  maxMarginalRelevanceSearch(
+    query: string,
+    options: LangChainDiverseOptions,
+  ): Promise<DocumentInterface[]>
   /** @throws EmbeddingError ID_INVALID without ids: nothing deletes everything. */
   delete(parameters: { readonly ids: readonly string[] }): Promise<void>
+}
+
+/** Callers without types learn at once what they left out. @throws ConfigError. */
+function requireParts(options: Partial<LangChainStoreOptions>): void {
+  const { keyHolder, store, scorer, collection, embeddings } = options
+  const parts = Object.entries({ keyHolder, store, scorer, collection, embeddings })
+  const missing = parts.filter(([, part]) => part === undefined).map(([name]) => name)
+  if (missing.length === 0) return
+  throw new ConfigError('a LangChain store needs all of its parts', {
+    where: 'createLangChainStore',
+    expected: parts.map(([name]) => name).join(', '),
+    got: `no ${missing.join(', ')}`,
+  })
 }
 
 /** @throws ConfigError when the peer is not installed. */
@@ -86,12 +114,13 @@ const countMismatch = (where: string, expected: number, got: number): EmbeddingE
 /**
  * A vector store over a collection. Scores are the collection's: larger is closer, save with `squared-l2`,
  * whose scores are distances. What it was given (key holder, store, scorer) stays the caller's to dispose of.
- * @throws ConfigError when `@langchain/core` is missing; EmbeddingError COLLECTION_NOT_FOUND.
+ * @throws ConfigError when `@langchain/core` or an option is missing; EmbeddingError COLLECTION_NOT_FOUND.
  */
 export async function createLangChainStore(
   options: LangChainStoreOptions,
 ): Promise<LangChainStore> {
   const { Base, Document, maximalMarginalRelevance } = await langChain()
+  requireParts(options)
   const { keyHolder, store, scorer, collection, overFetch } = options
   const { contentField = DEFAULT_CONTENT_FIELD } = options
   await store.collection(collection)
@@ -161,17 +190,7 @@ export async function createLangChainStore(
 
     override async maxMarginalRelevanceSearch(
       query: string,
-      {
-        k,
-        fetchK = 20,
-        lambda = 0.5,
-        filter,
-      }: {
-        k: number
-        fetchK?: number
-        lambda?: number
-        filter?: LangChainFilter | undefined
-      },
+      { k, fetchK = 20, lambda = 0.5, filter }: LangChainDiverseOptions,
     ): Promise<DocumentInterface[]> {
       const vector = await this.embeddings.embedQuery(query)
       const wide = { k: Math.max(k, fetchK), filter, overFetch }

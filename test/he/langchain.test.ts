@@ -155,6 +155,32 @@ describe('a LangChain vector store', () => {
     expect(late).toEqual(new Document({ id: 'late', pageContent: 'penguins on ice' }))
   })
 
+  it('finds texts that are near the query and not like each other', async () => {
+    // Also a test of the types: the base class has this method as an optional one.
+    const found = await chain.maxMarginalRelevanceSearch('red fox fence', { k: 2, lambda: 0 })
+    expect(found).toHaveLength(2)
+    expect(found[0]?.metadata['topic']).toBe('animals')
+    expect(found[1]?.metadata['topic']).not.toBe('animals')
+    const filter = { topic: 'money' }
+    const money = await chain.maxMarginalRelevanceSearch('red fox fence', { k: 2, filter })
+    expect(money.map(({ metadata }) => metadata['topic'] as unknown)).toEqual(['money', 'money'])
+  })
+
+  it('says which of its parts is missing', async () => {
+    const { holder, store, scorer } = place
+    const parts = { keyHolder: holder, store, scorer, collection: 'texts', embeddings }
+    for (const name of Object.keys(parts)) {
+      const making = createLangChainStore({ ...parts, [name]: undefined })
+      await expect(making).rejects.toMatchObject({ code: 'CONFIG', got: `no ${name}` })
+    }
+  })
+
+  it('filters by fields, not by a function that LangChain\u2019s own store takes', async () => {
+    const filter = (() => false) as never
+    const search = chain.similaritySearch('red fox', 1, filter)
+    await expect(search).rejects.toMatchObject({ code: 'FILTER_INVALID', where: 'filter' })
+  })
+
   it('takes vectors with ids, replaces, and deletes by id only', async () => {
     const vector = await embeddings.embedQuery('violet zebra')
     const document = new Document({ pageContent: 'one', metadata: {} })
