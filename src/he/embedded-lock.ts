@@ -2,16 +2,15 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { storageError, syncDirectory } from '../durable.ts'
+import { storageError } from '../durable.ts'
 import { takeLock } from '../lock.ts'
 
 /** The writer's lock file. */
 export const LOCK_FILE = 'lock'
 
 /**
- * Takes the lock and returns what gives it back. What a power loss may leave of taking it (a lock without
- * its bytes, the lock of another one beside it) names nobody and would have to be removed by hand, so
- * bytes and names are on the disk when this returns.
+ * Takes the lock and returns what gives it back. A lock file that a power loss left without its bytes
+ * names nobody and would have to be removed by hand, so they are on the disk when this returns.
  * @throws StorageError LOCKED when another writer holds it.
  */
 export async function lockStore(directory: string): Promise<() => Promise<void>> {
@@ -24,7 +23,6 @@ export async function lockStore(directory: string): Promise<() => Promise<void>>
     } finally {
       await file.close()
     }
-    await syncDirectory(directory)
     return release
   } catch (cause) {
     await release()

@@ -99,7 +99,12 @@ export function createSegmentWriter(
     number += 1
     // A number is used once; a file of this name would be somebody else's.
     const file = await open(pathOf(number), 'wx', 0o600)
-    await syncDirectory(directory)
+    try {
+      await syncDirectory(directory)
+    } catch (cause) {
+      await closeAll([{ file }])
+      throw cause
+    }
     return { segment: number, file, kept: 0, size: 0 }
   }
 
@@ -121,7 +126,7 @@ export function createSegmentWriter(
     return active
   }
 
-  async function closeAll(segments: readonly Open[]): Promise<void> {
+  async function closeAll(segments: readonly Pick<Open, 'file'>[]): Promise<void> {
     for (const { file } of segments) await file.close().catch(() => undefined)
   }
 

@@ -63,7 +63,7 @@ export function allowedAfter(calls: readonly Call[], there: boolean): readonly A
         lines.slice(at + 1).find(([next]) => next !== undefined && next !== 'try') ?? []
       prints = outcome === 'failed' ? undefined : prints && new Set([...prints, result])
     }
-    if (word === 'done') [made, prints] = [true, new Set([print])]
+    if (word === 'done') [made, prints, locking] = [true, new Set([print]), false]
     if (word === 'seen') prints = prints && new Set([...prints, print])
     allowed.push({ made, prints, locking })
   }

@@ -5,7 +5,7 @@
  *
  * - `try N` before a step that may change what is there
  * - `done N FINGERPRINT` when it is acknowledged; N is 0 when the store was made
- * - `failed N FINGERPRINT CODE` when it met an error; the run then goes on, as a service would
+ * - `failed N FINGERPRINT` when the disk failed; the run then goes on, as a service would
  * - `seen 0 FINGERPRINT` when a store that was there is opened
  */
 import { existsSync, writeSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 import { toHex } from '../../src/bytes.ts'
-import { KeyriteError } from '../../src/errors.ts'
+import { StorageError } from '../../src/errors.ts'
 import { openEmbeddedStore } from '../../src/he/embedded-store.ts'
 import type { Change, EmbeddingStore } from '../../src/he/store.ts'
 import { fingerprint, LOSS_SEGMENT_BYTES } from './power-loss-check.ts'
@@ -41,8 +41,8 @@ async function step(action: () => Promise<unknown>): Promise<boolean> {
   try {
     await action()
   } catch (error) {
-    if (!(error instanceof KeyriteError)) throw error
-    say(`failed ${number} ${await fingerprint(store).catch(() => 'unknown')} ${error.code}`)
+    if (!(error instanceof StorageError)) throw error
+    say(`failed ${number} ${await fingerprint(store)}`)
     return false
   }
   say(`done ${number} ${await fingerprint(store)}`)
@@ -64,7 +64,8 @@ async function compaction(): Promise<Change> {
     .filter(({ place }) => place === undefined || old.includes(place.block))
     .slice(0, 24)
     .map(({ token, version }, slot) => ({ token, version, block: 0, slot }))
-  return { blocks: [block(24, { bytes: bytes(2500) })], moves, removeBlocks: old }
+  const epoch = await newest()
+  return { blocks: [block(24, { epoch, bytes: bytes(2500) })], moves, removeBlocks: old }
 }
 
 /** What a rotation does at its end: all under a new epoch, the old one removed. */

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <string>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -218,6 +219,17 @@ int close(int fd) {
   put(kClose, fd, 0, 0, "");
   tracked[fd] = false;
   return REAL(close)(fd);
+}
+
+/** libuv closes files in this way. */
+long syscall(long number, ...) {
+  va_list rest;
+  va_start(rest, number);
+  long values[6];
+  for (long &value : values) value = va_arg(rest, long);
+  va_end(rest);
+  if (number == SYS_close) return close(static_cast<int>(values[0]));
+  return REAL(syscall)(number, values[0], values[1], values[2], values[3], values[4], values[5]);
 }
 
 ssize_t write(int fd, const void *data, size_t length) {
