@@ -2,11 +2,13 @@
  * How far an import is, in a file that its next run finds: the items of the input that are durable in the
  * collection. An import that begins again from the start would replace them with the same; this saves the time.
  */
-import { open } from 'node:fs/promises'
+import { access, constants, open, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 import { fromUtf8, toHex, utf8 } from '../bytes.ts'
 import { canonicalDigest } from '../canonical.ts'
 import { readIfPresent, replaceFile } from '../durable.ts'
+import { errnoOf } from '../errno.ts'
 import { ConfigError } from '../errors.ts'
 import type { InputIdentity } from '../fpe/index.ts'
 import { remove } from '../growing-file.ts'
@@ -77,6 +79,22 @@ function parse(bytes: Uint8Array, where: string): Noted {
   })
 }
 
+/** Told before there is work: a checkpoint that is never written would be missed only when it is needed. */
+async function requireWritable(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined)
+  const refused = await access(`${dirname(path)}/.`, constants.W_OK | constants.X_OK).catch(
+    (cause: unknown) => errnoOf(cause) ?? 'no access',
+  )
+  const got = found?.isDirectory() === true ? 'a directory' : refused
+  if (got === undefined) return
+  throw new ConfigError('the checkpoint cannot be written', {
+    where: path,
+    expected: 'a path in a directory that is there and may be written',
+    got,
+    hint: 'choose another place for the checkpoint',
+  })
+}
+
 const another = (where: string, what: string): ConfigError =>
   new ConfigError('the checkpoint belongs to another import', {
     where,
@@ -90,6 +108,7 @@ export async function openCheckpoint(path: string, task: ImportTask): Promise<Ch
   const input = await identityOf(task.input)
   const { collection, recipe } = task
   const digest = toHex(canonicalDigest({ collection, recipe }))
+  await requireWritable(path)
   const found = await readIfPresent(path)
   const before = found === undefined ? undefined : parse(found, path)
   if (before !== undefined && before.task !== digest) {

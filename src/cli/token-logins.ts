@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 
 import { wipe } from '../bytes.ts'
+import { Pkcs11Error } from '../errors.ts'
 import type { Hsm, Token } from '../pkcs11/index.ts'
 import { wholeNumber } from './command.ts'
 import { readLoginLine } from './login-lines.ts'
@@ -33,6 +34,10 @@ export interface Tokens extends AsyncDisposable {
 async function login(hsm: Hsm, tokenUri: string, pin: Uint8Array): Promise<Token> {
   try {
     return await hsm.login(tokenUri, { pin })
+  } catch (error) {
+    if (!(error instanceof Pkcs11Error) || error.where !== undefined) throw error
+    // Of several tokens, the one whose PIN it was.
+    throw Object.create(error, { where: { value: tokenUri, enumerable: true } }) as Pkcs11Error
   } finally {
     wipe(pin)
   }

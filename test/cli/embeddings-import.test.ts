@@ -141,6 +141,21 @@ describe('a format', () => {
     expect(await records('formats')).toBe(before)
   })
 
+  it.each([
+    ['nowhere/noted', 'ENOENT'],
+    ['vectors', 'a directory'],
+    ['ids/noted', 'ENOTDIR'],
+  ])('whose checkpoint %s could not be written is refused before it begins', async (file, got) => {
+    const before = await records('formats')
+    const args = ['import', 'formats', '--in', 'in.bin', '--checkpoint', file]
+    const ran = await site.run([...args, ...STORE, ...SEED, '--json'], { login: false })
+    const { error } = JSON.parse(ran.stdout) as { error: unknown }
+    const message = 'the checkpoint cannot be written'
+    const wanted = expect.objectContaining({ code: 'CONFIG', message, where: file, got }) as unknown
+    expect([ran.code, error]).toEqual([3, wanted])
+    expect(await records('formats')).toBe(before)
+  })
+
   it('with fewer items than are to be skipped is refused, and says how many there are', async () => {
     const before = await records('formats')
     const args = ['--id-field', 'key', '--vector-field', 'emb', '--skip', '3', '--json']

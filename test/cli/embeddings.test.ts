@@ -362,6 +362,8 @@ describe('a refusal', () => {
       login: false,
     })
     expect([ran.code, ran.stderr]).toEqual([4, expect.stringContaining('CKR_PIN_INCORRECT')])
+    // Which token's, where there are several.
+    expect(ran.stderr).toMatch(/where: +pkcs11:.*serial=[0-9a-f]{16}/)
     expect(ran.stdout + ran.stderr).not.toContain('7777')
     const fine = await run('get', 'small', '1')
     expect(fine.code).toBe(0)
