@@ -176,7 +176,7 @@ export function addServeCommand(group: Command, dispatch: Dispatch): void {
     usage: 'serve',
     summary: 'Run the scorer as a process of its own, without any key',
     details:
-      'HTTP/2 over a Unix socket that its owner alone can open, or over TLS 1.3 with certificates on both sides. What it sees: ciphertexts, their sizes, which blocks are asked for and when. /healthz, /readyz and /metrics (OpenMetrics) are on the same listener; --operations puts them on a second one for a scraper of this machine. SIGTERM and Ctrl-C let requests under way end.',
+      'HTTP/2 over a Unix socket that its owner alone can open, or over TLS 1.3 with certificates on both sides. What it sees: ciphertexts, their sizes, which blocks are asked for and when. /healthz, /readyz and /metrics (OpenMetrics) are on the same listener; --operations puts them on a second one for a scraper of this machine. SIGTERM and Ctrl-C let requests under way end. A store in a directory must be writable for this process: SQLite keeps two files beside the index, for readers too.',
     examples: [
       'embeddings serve --store ./vectors --listen unix:/run/keyrite/scorer.sock',
       'embeddings serve --store postgres://scorer@db.example/vectors --listen https://0.0.0.0:8443 --tls-cert scorer.pem --tls-key scorer.key --client-ca clients.pem --allow search.example',

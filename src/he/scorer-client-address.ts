@@ -61,7 +61,7 @@ function tlsTarget(url: URL, { ca, key, cert, servername }: ClientTls): Target {
       } catch (cause) {
         throw new ConfigError('key or certificates of the client cannot be read', {
           where: 'tls',
-          expected: 'PEM',
+          expected: 'PEM, and a key that belongs to its certificate',
           cause,
         })
       }

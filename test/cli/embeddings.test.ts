@@ -1,5 +1,6 @@
 /** `keyrite embeddings` on a real token: a collection from its creation to its end. */
 import { mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -290,6 +291,42 @@ describe('a refusal', () => {
         expect.objectContaining({ code, where: file, got }),
       ])
     }
+  })
+
+  it('of the index of another program is bad input, not a fault within', async () => {
+    mkdirSync(site.at('foreign'), { recursive: true })
+    const database = new DatabaseSync(site.at('foreign/index.sqlite'))
+    database.exec('CREATE TABLE letters (text)')
+    database.close()
+    for (const args of [['state'], ['create', 'x', '--dimensions', '3', ...SEED]]) {
+      const ran = await site.run([...args, '--store', 'foreign', '--json'], { login: false })
+      expect([ran.code, error(ran)]).toEqual([
+        3,
+        expect.objectContaining({ code: 'CONFIG', got: 'a database of another program' }),
+      ])
+    }
+    expect(readdirSync(site.at('foreign'))).toEqual(['index.sqlite'])
+  })
+
+  it.each([
+    ['state'],
+    ['create', 'x', '--dimensions', '3', ...SEED],
+    ['work'],
+    ['serve', '--listen', 'unix:scorer.sock'],
+    ['search', 'x', '--query', 'query.json', '--scorer', 'queue', ...SEED],
+  ])('of a database that cannot be reached names it: %s', async (...args) => {
+    const store = ['--store', 'postgres://u@127.0.0.1:1/db']
+    const ran = await site.run([...args, ...store, '--json'], { login: false })
+    expect([ran.code, error(ran)]).toEqual([
+      3,
+      expect.objectContaining({
+        code: 'STORE_UNAVAILABLE',
+        message: 'PostgreSQL cannot be reached',
+        where: '127.0.0.1:1',
+        got: 'ECONNREFUSED: nobody listens there',
+      }),
+    ])
+    expect(readdirSync(site.dir)).not.toContain('scorer.sock')
   })
 
   it('of a creation leaves no store behind', async () => {

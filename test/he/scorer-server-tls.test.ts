@@ -248,6 +248,14 @@ describe('a scorer behind TLS', () => {
     })
   })
 
+  it('is not asked with a key that belongs to another certificate', async () => {
+    await using listening = await serve()
+    const wrong = { cert: client.cert, key: server.key, ca: own.cert }
+    const asking = connect(listening.address, wrong).then((scorer) => scorer.collection('docs'))
+    const expected = expect.stringContaining('belongs to its certificate') as string
+    await expect(asking).rejects.toMatchObject({ name: 'ConfigError', where: 'tls', expected })
+  })
+
   it('does not start with a key that is none', async () => {
     const where = 'listen.tls'
     await expect(serve({ key: 'no key' })).rejects.toMatchObject({ code: 'CONFIG', where })
