@@ -42,8 +42,8 @@ export interface Recovered {
 
 /**
  * Puts what the index says now on the disk. The commit of a process that was killed within it may be in
- * the kernel alone: a power loss would bring back rows whose bytes are removed here on its word. So may
- * be that the lock is no longer being taken over.
+ * the kernel alone: a power loss would bring back rows whose bytes are removed here on its word, or what
+ * was beside a lock while it was taken over.
  */
 async function settle({ path }: Index): Promise<void> {
   const log = `${path}-wal`

@@ -73,10 +73,16 @@ export function allowedAfter(calls: readonly Call[], there: boolean): readonly A
 /** Opens a store that a power loss left and uses it. @throws Error that says what is wrong. */
 export async function checkLoss(directory: string, allowed: Allowed): Promise<void> {
   const options = { segmentBytes: LOSS_SEGMENT_BYTES, create: !allowed.made }
+  let read: string | undefined
+  if (allowed.made) {
+    await using store = await openEmbeddedStore(directory, { readOnly: true })
+    read = await fingerprint(store)
+  }
   let after: string
   {
     await using store = await openEmbeddedStore(directory, options)
     const found = await fingerprint(store)
+    if (found !== (read ?? found)) throw new Error('a reader and a writer show different things')
     const names = await store.collections()
     if (!allowed.made) {
       if (names.length > 0) throw new Error(`a new store has ${names.join()}`)
