@@ -27,4 +27,3 @@ export {
 } from './parameters.ts'
 export { type IngestMode, failureProbabilityLog2 } from './failure.ts'
 export * from './export-items.ts'
-export * from './langchain.ts'

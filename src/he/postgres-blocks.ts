@@ -2,7 +2,7 @@
 import { equal, sha256 } from '../bytes.ts'
 import { EmbeddingError } from '../errors.ts'
 import { readInt8 } from './postgres-copy.ts'
-import type { Connection, Database } from './postgres-database.ts'
+import type { Connection, Database } from './postgres-connection.ts'
 import { BY_INDEX, readCollection, reading } from './postgres-read.ts'
 import { RECORD_COLUMNS, type RawRecord, isSound, plain } from './postgres-row.ts'
 import { countBits, hasBit } from './slot-bits.ts'

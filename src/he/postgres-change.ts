@@ -1,7 +1,7 @@
 /** One change of a collection, inside a transaction that holds the lock of the collection's row. */
 import { sha256 } from '../bytes.ts'
 import { byteaArray, int4, int8, text } from './postgres-copy.ts'
-import type { Connection, Database, Statement } from './postgres-database.ts'
+import type { Connection, Database, Statement } from './postgres-connection.ts'
 import { type Plan, planChange, tokensOf } from './postgres-plan.ts'
 import {
   type CollectionRow,

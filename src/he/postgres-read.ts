@@ -1,5 +1,5 @@
 /** Reading a collection. Each answer comes from one statement, or one snapshot, so from one state. */
-import type { Connection, Database } from './postgres-database.ts'
+import type { Connection, Database } from './postgres-connection.ts'
 import {
   type CollectionRow,
   RECORD_COLUMNS,

@@ -1,6 +1,6 @@
 /** Rows of the tables as the types of a store, and back. */
 import { concat, equal, sha256, utf8 } from '../bytes.ts'
-import type { Database, Statement } from './postgres-database.ts'
+import type { Database, Statement } from './postgres-connection.ts'
 import { collectionNotFound } from './store-check.ts'
 import type { CollectionInfo, Metric, Place, RecordContent, StoredRecord } from './types.ts'
 

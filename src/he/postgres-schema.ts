@@ -4,7 +4,7 @@
  * whole collection and vacuum works in pieces.
  */
 import { EmbeddingError } from '../errors.ts'
-import type { Connection, Database, Statement } from './postgres-database.ts'
+import type { Connection, Database, Statement } from './postgres-connection.ts'
 import { queueTables } from './scan-queue-schema.ts'
 
 /** Of the tables below; a store of another version is refused. */

@@ -13,7 +13,8 @@ import { errnoOf } from '../errno.ts'
 import { ConfigError, EmbeddingError } from '../errors.ts'
 import { readBlockBytes, verifyCollection } from './postgres-blocks.ts'
 import { applyChange } from './postgres-change.ts'
-import { type Database, type PostgresLibraries, createDatabase } from './postgres-database.ts'
+import type { Database } from './postgres-connection.ts'
+import { type PostgresLibraries, createDatabase } from './postgres-database.ts'
 import { isConnectionLost, sqlState } from './postgres-error.ts'
 import {
   readAll,

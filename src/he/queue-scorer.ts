@@ -12,7 +12,7 @@ import { EmbeddingError, type EmbeddingErrorCode } from '../errors.ts'
 import { checkCiphertexts } from './ciphertext-format.ts'
 import { callSignal, endedError, throwIfEnded } from './deadline.ts'
 import { geometryOf } from './parameters.ts'
-import type { Database } from './postgres-database.ts'
+import type { Database } from './postgres-connection.ts'
 import { isConnectionLost } from './postgres-error.ts'
 import {
   type LiveSlots,

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Database, Listener } from './postgres-database.ts'
+import type { Database, Listener } from './postgres-connection.ts'
 
 /** See the file's comment. */
 export interface Wakeups extends AsyncDisposable {

@@ -19,7 +19,7 @@ import { createHash } from 'node:crypto'
 
 import { EmbeddingError, type EmbeddingErrorCode } from '../errors.ts'
 import { int4, int8, readInt4, readInt8 } from './postgres-copy.ts'
-import type { Connection, Database } from './postgres-database.ts'
+import type { Connection, Database } from './postgres-connection.ts'
 import { plain } from './postgres-row.ts'
 import type { EncryptedQuery } from './types.ts'
 

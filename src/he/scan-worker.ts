@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { concat, toHex } from '../bytes.ts'
 import { EmbeddingError, KeyriteError } from '../errors.ts'
-import type { Database } from './postgres-database.ts'
+import type { Database } from './postgres-connection.ts'
 import { prepareSchema } from './postgres-schema.ts'
 import {
   type BlockResult,

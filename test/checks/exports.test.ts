@@ -1,7 +1,16 @@
 /** DESIGN's public surface: subpath export = folder of src = section of the README, and what importing one loads. */
-import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -15,7 +24,9 @@ interface Target {
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   exports: Record<string, Target | string>
   sideEffects: boolean
+  dependencies: Record<string, string>
 }
+const { dependencies } = manifest
 const { './package.json': own, ...exported } = manifest.exports as Record<string, Target>
 const subpaths = Object.keys(exported)
 /** All subpaths there will ever be; later parts add theirs. */
@@ -25,11 +36,14 @@ const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name)
 
-/** Parts of a folder for processes that must not load the rest. */
+/** Parts of a folder: for processes that must not load the rest, or with the types of an optional peer. */
 const DOORS: Readonly<Record<string, string>> = {
   './he/scorer': 'he/scorer-side',
   './he/ingest': 'he/ingest-side',
+  './he/langchain': 'he/langchain',
 }
+/** The door for users of an optional peer: nothing else may need the types of one. */
+const LANGCHAIN = './he/langchain'
 
 describe('exports', () => {
   it('are the root, the errors, every folder below the command line, and the doors', () => {
@@ -95,6 +109,34 @@ describe('importing', () => {
     const { names, native } = imported(subpath)
     expect(names.length).toBeGreaterThan(0)
     expect(native).toEqual([])
+  })
+
+  it.each([
+    ['without optional peers', subpaths.filter((subpath) => subpath !== LANGCHAIN), []],
+    ['with LangChain.js', [LANGCHAIN], ['@langchain/core']],
+  ])('compiles for callers who check libraries too, %s', (_, imports, peers) => {
+    const caller = mkdtempSync(join(clone.dir, '..', 'caller-'))
+    const packages = join(caller, 'node_modules')
+    const installed = ['@types/node', 'undici-types', ...Object.keys(dependencies), ...peers]
+    for (const name of installed) {
+      mkdirSync(dirname(join(packages, name)), { recursive: true })
+      symlinkSync(join(ROOT, 'node_modules', name), join(packages, name))
+    }
+    for (const part of ['package.json', 'dist']) {
+      cpSync(join(clone.dir, part), join(packages, 'keyrite', part), { recursive: true })
+    }
+    const program = imports.map((subpath, at) => {
+      return `export * as part${at} from ${JSON.stringify(`keyrite${subpath.slice(1)}`)}\n`
+    })
+    writeFileSync(join(caller, 'caller.ts'), program.join(''))
+    const options =
+      '--strict --noEmit --skipLibCheck false --module nodenext --target es2024 --lib es2024,esnext.disposable --types node'
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
+    const { stdout } = spawnSync(process.execPath, [tsc, ...options.split(' '), 'caller.ts'], {
+      cwd: caller,
+      encoding: 'utf8',
+    })
+    expect(stdout).toBe('')
   })
 
   it('the root brings nothing but errors', () => {

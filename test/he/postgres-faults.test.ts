@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { openStore } from '../../src/he/open-store.ts'
 import { connectPostgres, openPostgresStore } from '../../src/he/postgres.ts'
-import type { Database } from '../../src/he/postgres-database.ts'
+import type { Database } from '../../src/he/postgres-connection.ts'
 import type { EmbeddingStore } from '../../src/he/store.ts'
 import { type PostgresServer, startPostgres } from './postgres-server.ts'
 import { block, bytes, collect, epochOf, info, placed, record } from './store-content.ts'

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { toHex } from '../../src/bytes.ts'
 import { geometryOf } from '../../src/he/parameters.ts'
 import { connectPostgres, openPostgresStore } from '../../src/he/postgres.ts'
-import type { Database } from '../../src/he/postgres-database.ts'
+import type { Database } from '../../src/he/postgres-connection.ts'
 import { queueScorer } from '../../src/he/queue-scorer.ts'
 import { runScanWorker, workOnQueue } from '../../src/he/scan-worker.ts'
 import { type LocalScorer, createScorer } from '../../src/he/scorer.ts'
