@@ -76,7 +76,10 @@ async function remove(path: string): Promise<void> {
   }
 }
 
-/** Makes a file that must not exist; false when it does. */
+/**
+ * Makes a file that must not exist; false when it does. A power loss could leave it without its bytes: it would
+ * name nobody, and a person would have to remove it. So they are on the disk when this returns.
+ */
 async function createExclusively(path: string, bytes: Uint8Array): Promise<boolean> {
   let file
   try {
@@ -87,6 +90,7 @@ async function createExclusively(path: string, bytes: Uint8Array): Promise<boole
   }
   try {
     await file.writeFile(bytes)
+    await file.sync()
   } catch (cause) {
     // On a full disk the file would stay behind empty: a lock that names nobody.
     await remove(path)

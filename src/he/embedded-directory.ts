@@ -13,11 +13,13 @@ import { dirname, join, resolve } from 'node:path'
 import { makeDirectory, storageError, syncDirectory } from '../durable.ts'
 import { errnoOf } from '../errno.ts'
 import { ConfigError, EmbeddingError, StorageError } from '../errors.ts'
-import { LOCK_FILE, lockStore } from './embedded-lock.ts'
+import { takeLock } from '../lock.ts'
 import { APPLICATION_ID, createIndex, INDEX_DRAFT, INDEX_FILE } from './sqlite-index.ts'
 
 /** Folder of the segment files. */
 export const SEGMENT_FOLDER = 'segments'
+/** The writer's lock file. */
+export const LOCK_FILE = 'lock'
 
 /** Names that a creation which was cut off leaves behind. */
 const isLeftover = (name: string): boolean =>
@@ -170,7 +172,7 @@ export async function prepareDirectory(path: string, create: boolean): Promise<s
     })
   }
   await makePrivate(directory)
-  const release = await lockStore(directory)
+  const release = await takeLock(join(directory, LOCK_FILE))
   try {
     // Another process may have been quicker.
     if (!(await inspect(directory))) {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
 import { EmbeddingError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
 import { throwIfEnded } from './deadline.ts'
 import type { Change, Committed, Space, StoreFault } from './store.ts'
 import {
@@ -15,8 +16,7 @@ import {
   collectionExists,
   collectionNotFound,
 } from './store-check.ts'
-import { SEGMENT_FOLDER } from './embedded-directory.ts'
-import { lockStore } from './embedded-lock.ts'
+import { LOCK_FILE, SEGMENT_FOLDER } from './embedded-directory.ts'
 import { NO_UID } from './segment-frame.ts'
 import { segmentName } from './segment-reader.ts'
 import {
@@ -81,7 +81,7 @@ export function createWriter(
         hint: 'open it without readOnly to write',
       })
     }
-    const release = await lockStore(directory)
+    const release = await takeLock(join(directory, LOCK_FILE))
     try {
       const { last, highest } = await recoverSegments(folder, index, notice)
       held = { release, segments: createSegmentWriter(folder, segmentBytes, highest, last) }
