@@ -255,7 +255,8 @@ describe('without @langchain/core', () => {
       symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name))
     }
     const script = `
-      const { createLangChainStore } = await import('./src/he/index.ts')
+      await import('./src/he/index.ts')
+      const { createLangChainStore } = await import('./src/he/langchain.ts')
       await createLangChainStore({}).catch((error) => process.stdout.write(JSON.stringify(error)))`
     const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
       cwd: home,
