@@ -129,6 +129,14 @@ function connectionOf(
   }
 }
 
+const allInUse = (count: number, cause: unknown): EmbeddingError =>
+  new EmbeddingError('STORE_UNAVAILABLE', 'all connections to PostgreSQL are in use', {
+    expected: `a free one within ${CONNECT_MS / 1000} s`,
+    got: `${count} in use`,
+    hint: 'give a larger poolSize, or ask for less at the same time',
+    cause,
+  })
+
 /** Opens no connection yet. @throws EmbeddingError STORE_INVALID for a schema. */
 export function createDatabase(
   libraries: PostgresLibraries,
@@ -150,6 +158,9 @@ export function createDatabase(
   })
   // An idle connection that ends leaves the pool by itself; without a listener the process would end.
   pool.on('error', () => {})
+  let inUse = 0
+  pool.on('acquire', () => inUse++)
+  pool.on('release', () => inUse--)
   let closing: Promise<void> | undefined
   /** Errors of making a connection: another try would meet them too. */
   const unreachable = new WeakSet<Error>()
@@ -159,6 +170,7 @@ export function createDatabase(
     try {
       return await pool.connect()
     } catch (cause) {
+      if (inUse >= options.poolSize) throw allInUse(inUse, cause)
       const error = postgresError(cause, libraries.addressOf(connection))
       unreachable.add(error)
       throw error

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 
 import { openStore } from '../../src/he/open-store.ts'
 import { connectPostgres, openPostgresStore } from '../../src/he/postgres.ts'
@@ -47,6 +47,39 @@ async function filled(): Promise<{
   const { blocks } = await store.commit(NAME, { blocks: content, records })
   return { schema, store, blocks }
 }
+
+describe('connections', () => {
+  it('that are all in use are told from a server that cannot be reached', async () => {
+    await using two = await connectPostgres(url, { poolSize: 2 })
+    const done = Promise.withResolvers<undefined>()
+    let running = 0
+    const hold = () => {
+      running++
+      return done.promise
+    }
+    const busy = [two.use(hold), two.use(hold)]
+    await vi.waitFor(() => {
+      expect(running).toBe(2)
+    })
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    try {
+      const third = expect(two.use(() => Promise.resolve())).rejects.toMatchObject({
+        ...unavailable,
+        message: 'all connections to PostgreSQL are in use',
+        expected: 'a free one within 10 s',
+        got: '2 in use',
+        hint: expect.stringContaining('poolSize') as string,
+      })
+      vi.advanceTimersByTime(10_000)
+      await third
+    } finally {
+      vi.useRealTimers()
+      done.resolve(undefined)
+    }
+    await Promise.all(busy)
+    expect(await two.use(() => Promise.resolve('free again'))).toBe('free again')
+  })
+})
 
 describe('opening', () => {
   it('needs a store, or leave to make one', async () => {
