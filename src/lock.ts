@@ -1,12 +1,13 @@
 /**
- * One writer at a time: a lock file made with O_EXCL that names the process which holds it. It is
- * stale when the machine was started again since or that process is gone; a process id that was given
- * to another process is told apart by its start time. The directory must be on a local file system.
+ * One writer at a time: a lock file that names the process which holds it. It is stale when the machine was
+ * started again since or that process is gone; a process id that was given to another process is told apart by
+ * its start time. The directory must be on a local file system.
  */
-import { open, readFile, readlink, unlink } from 'node:fs/promises'
+import { link, open, readFile, readlink, unlink } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { threadId } from 'node:worker_threads'
 
-import { utf8 } from './bytes.ts'
+import { equal, sha256, toHex, utf8 } from './bytes.ts'
 import { canonicalJson } from './canonical.ts'
 import { errnoOf } from './errno.ts'
 import { StorageError } from './errors.ts'
@@ -76,27 +77,46 @@ async function remove(path: string): Promise<void> {
   }
 }
 
-/**
- * Makes a file that must not exist; false when it does. A power loss could leave it without its bytes: it would
- * name nobody, and a person would have to remove it. So they are on the disk when this returns.
- */
-async function createExclusively(path: string, bytes: Uint8Array): Promise<boolean> {
-  let file
-  try {
-    file = await open(path, 'wx')
-  } catch (cause) {
-    if (errnoOf(cause) === 'EEXIST') return false
-    throw storageError(path, cause)
-  }
+/** Writes a new file, on the disk when it returns. A full disk leaves none. */
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'wx')
   try {
     await file.writeFile(bytes)
     await file.sync()
   } catch (cause) {
-    // On a full disk the file would stay behind empty: a lock that names nobody.
     await remove(path)
-    throw storageError(path, cause)
+    throw cause
   } finally {
     await file.close()
+  }
+}
+
+let drafts = 0
+/** Of file systems without hard links, such as FAT. */
+const NO_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
+
+/**
+ * Makes a lock that must not exist, with its bytes from the first moment on: who is killed, or loses power, leaves
+ * none that names nobody and has to be removed by hand. (Without hard links there is such a moment.)
+ * @returns false when there is a lock
+ */
+async function createExclusively(path: string, bytes: Uint8Array): Promise<boolean> {
+  const draft = `${path}.new-${process.pid}-${threadId}-${(drafts += 1)}`
+  try {
+    // Of a process that had the same numbers and was killed.
+    await remove(draft)
+    await writeNew(draft, bytes)
+    try {
+      await link(draft, path)
+    } catch (cause) {
+      if (!NO_LINKS.has(errnoOf(cause) ?? '')) throw cause
+      await writeNew(path, bytes)
+    } finally {
+      await remove(draft)
+    }
+  } catch (cause) {
+    if (errnoOf(cause) === 'EEXIST') return false
+    throw storageError(path, cause)
   }
   return true
 }
@@ -135,13 +155,28 @@ async function locked(path: string, holder: Holder | undefined, me: Holder): Pro
   )
 }
 
-/** Throws `LOCKED` unless the lock is gone or stale; says which. */
-async function inspect(path: string, me: Holder): Promise<'gone' | 'stale'> {
-  const found = await readIfPresent(path)
-  if (found === undefined) return 'gone'
-  const holder = parseHolder(found)
-  if (!(await isStale(holder, me))) throw await locked(path, holder, me)
-  return 'stale'
+/**
+ * Makes the file at `path`. What a process that is gone left there is removed first, which two must not do at
+ * the same time: the second would remove what the first has made since. So it is done under a lock of its own,
+ * `BASE.break-DIGEST`, whose name only that leftover leads to. Whoever is killed meanwhile leaves one more
+ * leftover of this kind, and no file that has to be removed by hand.
+ */
+async function take(path: string, base: string, me: Holder, content: Uint8Array): Promise<void> {
+  while (!(await createExclusively(path, content))) {
+    const found = await readIfPresent(path)
+    // Given back just now.
+    if (found === undefined) continue
+    const holder = parseHolder(found)
+    if (!(await isStale(holder, me))) throw await locked(path, holder, me)
+    const breaking = `${base}.break-${toHex(sha256(found)).slice(0, 16)}`
+    await take(breaking, base, me, content)
+    try {
+      const now = await readIfPresent(path)
+      if (now !== undefined && equal(now, found)) await remove(path)
+    } finally {
+      await remove(breaking)
+    }
+  }
 }
 
 /**
@@ -150,20 +185,6 @@ async function inspect(path: string, me: Holder): Promise<'gone' | 'stale'> {
  */
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const me = await self()
-  const content = utf8(`${canonicalJson(me)}\n`)
-  const release = () => remove(path)
-  if (await createExclusively(path, content)) return release
-  await inspect(path, me)
-
-  // Two processes that find one stale lock must not both remove it (the second would remove the first
-  // one's new lock), so removing is itself done under a lock.
-  const breaking = `${path}.break`
-  if (!(await createExclusively(breaking, content))) throw await locked(breaking, undefined, me)
-  try {
-    if ((await inspect(path, me)) === 'stale') await remove(path)
-    if (!(await createExclusively(path, content))) throw await locked(path, undefined, me)
-    return release
-  } finally {
-    await remove(breaking)
-  }
+  await take(path, path, me, utf8(`${canonicalJson(me)}\n`))
+  return () => remove(path)
 }

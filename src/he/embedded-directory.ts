@@ -25,7 +25,7 @@ export const LOCK_FILE = 'lock'
 const isLeftover = (name: string): boolean =>
   name === SEGMENT_FOLDER ||
   name === LOCK_FILE ||
-  name === `${LOCK_FILE}.break` ||
+  name.startsWith(`${LOCK_FILE}.`) ||
   name === INDEX_DRAFT ||
   name.startsWith(`${INDEX_DRAFT}-`)
 

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { describe, expect, it } from 'vitest'
 
+import { sha256, toHex } from '../../src/bytes.ts'
 import { takeLock } from '../../src/lock.ts'
 import { StorageError } from '../../src/errors.ts'
 import { makeLog, open, scratch } from './scratch.ts'
@@ -27,6 +28,12 @@ async function lockedOnce(): Promise<{ dir: string; mine: Record<string, string>
   expect(log.size).toBe(1)
   return { dir, mine: holder(dir) }
 }
+
+const locksIn = (dir: string): string[] =>
+  readdirSync(dir).filter((name) => name.startsWith('lock'))
+/** What who removes the lock `name` holds meanwhile. */
+const breaking = (dir: string, name: string): string =>
+  `lock.break-${toHex(sha256(readFileSync(join(dir, name)))).slice(0, 16)}`
 
 describe('one writer per directory', () => {
   it('refuses a second log in the same process, and gives the lock back', async () => {
@@ -85,10 +92,32 @@ describe('one writer per directory', () => {
         if (one.status === 'rejected') expect(one.reason).toBeInstanceOf(StorageError)
       }
       await taken[0]?.value()
-      expect(existsSync(join(dir, 'lock.break'))).toBe(false)
+      expect(locksIn(dir)).toEqual([])
     }
     await using log = await open(dir)
     expect(log.size).toBe(1)
+  })
+
+  it('takes over when those who did before were killed meanwhile, and waits for one who lives', async () => {
+    const { dir, mine } = await lockedOnce()
+    forge(dir, { pid: '4194303', started: '1' }, mine)
+    const first = breaking(dir, 'lock')
+    const dead = (pid: string) => JSON.stringify({ ...mine, pid, started: '2' })
+    writeFileSync(join(dir, first), dead('4194302'))
+    const second = breaking(dir, first)
+    writeFileSync(join(dir, second), dead('4194301'))
+    const release = await takeLock(join(dir, 'lock'))
+    expect(locksIn(dir)).toEqual(['lock'])
+    await release()
+
+    forge(dir, { pid: '4194303', started: '1' }, mine)
+    writeFileSync(join(dir, first), JSON.stringify(mine))
+    await expect(takeLock(join(dir, 'lock'))).rejects.toMatchObject({
+      code: 'LOCKED',
+      where: join(dir, first),
+      got: `process ${process.pid}: this one`,
+    })
+    expect(holder(dir)).toMatchObject({ pid: '4194303' })
   })
 
   it.each([

@@ -35,11 +35,7 @@ export interface Allowed {
   readonly made: boolean
   /** What was acknowledged, and what a step that is not may have done; undefined: nobody can say. */
   readonly prints: ReadonlySet<string> | undefined
-  /** Whether the lock is being taken: what is left of it then may have to be removed by hand. */
-  readonly locking: boolean
 }
-
-const O_CREAT = 0o100
 
 /** Per number of calls that were made, what is allowed then. `there`: the store was there before. */
 export function allowedAfter(calls: readonly Call[], there: boolean): readonly Allowed[] {
@@ -50,22 +46,16 @@ export function allowedAfter(calls: readonly Call[], there: boolean): readonly A
   let made = there
   const first = there ? lines.find(([word]) => word === 'seen') : undefined
   let prints: ReadonlySet<string> | undefined = new Set(first?.slice(2, 3))
-  let locking = false
-  const paths = new Map<number, string>()
   for (const [at, [word, , print = '']] of lines.entries()) {
-    const { is, fd, path, at: flags } = calls[at]!
-    if (is === 'open') paths.set(fd, path)
-    if (is === 'open' && /\/lock(\.break)?$/.test(path) && (flags & O_CREAT) !== 0) locking = true
-    if (is === 'sync' && paths.get(fd) === 'store') locking = false
     // A step that failed, or was cut off, may be done or not.
     if (word === 'try') {
       const [outcome, , result = ''] =
         lines.slice(at + 1).find(([next]) => next !== undefined && next !== 'try') ?? []
       prints = outcome === 'failed' ? undefined : prints && new Set([...prints, result])
     }
-    if (word === 'done') [made, prints, locking] = [true, new Set([print]), false]
+    if (word === 'done') [made, prints] = [true, new Set([print])]
     if (word === 'seen') prints = prints && new Set([...prints, print])
-    allowed.push({ made, prints, locking })
+    allowed.push({ made, prints })
   }
   return allowed
 }
