@@ -3,8 +3,8 @@
  * started again since or that process is gone; a process id that was given to another process is told apart by
  * its start time. The directory must be on a local file system.
  */
-import { link, open, readFile, readlink, unlink } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { link, open, readFile, readdir, readlink, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
 
 import { equal, sha256, toHex, utf8 } from './bytes.ts'
@@ -109,7 +109,10 @@ async function createExclusively(path: string, bytes: Uint8Array): Promise<boole
     try {
       await link(draft, path)
     } catch (cause) {
-      if (!NO_LINKS.has(errnoOf(cause) ?? '')) throw cause
+      const code = errnoOf(cause) ?? ''
+      // Who has the lock has tidied up.
+      if (code === 'ENOENT') return false
+      if (!NO_LINKS.has(code)) throw cause
       await writeNew(path, bytes)
     } finally {
       await remove(draft)
@@ -179,6 +182,23 @@ async function take(path: string, base: string, me: Holder, content: Uint8Array)
   }
 }
 
+/** What is behind the name of a lock in the names of what belongs to it. */
+const LEFTOVER = /^(?:\.break-[0-9a-f]{16}|\.new-\d+-\d+-\d+)+$/
+
+/**
+ * Removes what killed processes have left of taking a lock. For who has it: what others, who live, are about to
+ * do with these files comes to nothing as long as the lock is there.
+ */
+async function tidy(path: string): Promise<void> {
+  const [directory, name] = [dirname(path), basename(path)]
+  // Where names may not be read, what was left stays.
+  const names = await readdir(directory).catch(() => [])
+  for (const other of names) {
+    const isLeft = other.startsWith(name) && LEFTOVER.test(other.slice(name.length))
+    if (isLeft) await remove(join(directory, other))
+  }
+}
+
 /**
  * Takes the lock and returns what gives it back. Throws StorageError `LOCKED` when another process, or
  * another writer of this process, holds it.
@@ -186,5 +206,12 @@ async function take(path: string, base: string, me: Holder, content: Uint8Array)
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const me = await self()
   await take(path, path, me, utf8(`${canonicalJson(me)}\n`))
-  return () => remove(path)
+  const release = () => remove(path)
+  try {
+    await tidy(path)
+  } catch (error) {
+    await release()
+    throw error
+  }
+  return release
 }

@@ -106,8 +106,12 @@ describe('one writer per directory', () => {
     writeFileSync(join(dir, first), dead('4194302'))
     const second = breaking(dir, first)
     writeFileSync(join(dir, second), dead('4194301'))
+    for (const name of ['lock.new-7-0-1', `${first}.new-7-0-2`, 'lock.break-0123456789abcdef']) {
+      writeFileSync(join(dir, name), '')
+    }
+    writeFileSync(join(dir, 'lock.new'), 'of somebody else')
     const release = await takeLock(join(dir, 'lock'))
-    expect(locksIn(dir)).toEqual(['lock'])
+    expect(locksIn(dir).sort()).toEqual(['lock', 'lock.new'])
     await release()
 
     forge(dir, { pid: '4194303', started: '1' }, mine)
