@@ -62,6 +62,10 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<voi
 export const syncDirectory = (path: string): Promise<void> =>
   wrapped(path, () => withFile(path, 'r', (dir) => dir.sync()))
 
+/** fsync of a file that somebody else has written. */
+export const syncFile = (path: string): Promise<void> =>
+  wrapped(path, () => withFile(path, 'r+', (file) => file.sync()))
+
 /** Makes a directory and its parents durable. */
 export async function makeDirectory(path: string): Promise<void> {
   const first = await wrapped(path, () => mkdir(path, { recursive: true }))

@@ -5,3 +5,15 @@ export const errnoOf = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string'
     ? error.code
     : undefined
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EISDIR: 'a directory',
+  EACCES: 'no permission to read',
+  ENOTDIR: 'a path through something that is not a directory',
+  ELOOP: 'too many symbolic links',
+}
+
+/** Why a file cannot be read, for people; undefined for what lies neither in its path nor in its rights. */
+export const unreadableReason = (error: unknown): string | undefined =>
+  UNREADABLE[errnoOf(error) ?? '']

@@ -4,13 +4,14 @@ import { dirname } from 'node:path'
 import { syncDirectory } from '../durable.ts'
 import { KeyriteError } from '../errors.ts'
 import { Growing, exists, remove, taken, writing } from '../growing-file.ts'
+import { placedError } from './error-place.ts'
 import { embeddingLibrary } from './libraries.ts'
 
 /** The error with `file` as its place; what was its place comes behind. Errors from outside keyrite stay as they are. */
 export function ofFile(error: unknown, file: string): unknown {
   if (!(error instanceof KeyriteError) || error.where?.startsWith(file) === true) return error
-  const value = error.where === undefined ? file : `${file}: ${error.where}`
-  return Object.create(error, { where: { value, enumerable: true } }) as KeyriteError
+  const where = error.where === undefined ? file : `${file}: ${error.where}`
+  return placedError(error, { where })
 }
 
 /** Runs what reads or uses `file`; see {@link ofFile}. */

@@ -21,6 +21,7 @@ import { type HolderOptions, withCollection, withKeyHolder } from './embeddings-
 import { EXAMPLE_KEYS, append, holderOptions } from './embeddings-options.ts'
 import { countPrinter, secondsSince, stopRequests, stoppedAfter } from './embeddings-progress.ts'
 import { type StoreOptions, openCliStore, storeOptions } from './embeddings-store.ts'
+import { placedError } from './error-place.ts'
 import { UsageError } from './exit-code.ts'
 import { grouped } from './fpe-progress.ts'
 import { ingestLibrary } from './libraries.ts'
@@ -118,10 +119,10 @@ function inInput(
       : undefined
   const joined = (parts: readonly (string | undefined)[], between: string): string | undefined =>
     parts.filter((part) => part !== undefined).join(between) || undefined
-  return Object.create(error, {
-    where: { value: joined([place, error.where], ', '), enumerable: true },
-    hint: { value: joined([error.hint, goOn], '; '), enumerable: true },
-  }) as KeyriteError
+  return placedError(error, {
+    where: joined([place, error.where], ', '),
+    hint: joined([error.hint, goOn], '; '),
+  })
 }
 
 /** The input and how far an earlier run came with it. */

@@ -2,19 +2,11 @@
 import { readFile } from 'node:fs/promises'
 
 import { fromUtf8 } from '../bytes.ts'
-import { errnoOf } from '../errno.ts'
+import { errnoOf, unreadableReason } from '../errno.ts'
 import { ConfigError } from '../errors.ts'
 
 /** Largest text a person is expected to have reviewed. */
 const MAX_TEXT_BYTES = 4 * 1024 * 1024
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EISDIR: 'a directory',
-  EACCES: 'no permission to read',
-  ENOTDIR: 'a path through something that is not a directory',
-  ELOOP: 'too many symbolic links',
-}
 
 /** Bytes of a file; `what` says in the error what was expected. Throws ConfigError. */
 export async function readBytes(
@@ -26,11 +18,10 @@ export async function readBytes(
   try {
     bytes = new Uint8Array(await readFile(file))
   } catch (cause) {
-    const code = errnoOf(cause) ?? 'unreadable'
     throw new ConfigError(`cannot read ${what}`, {
       where: file,
       expected: `a file: ${what}`,
-      got: reasons[code] ?? code,
+      got: unreadableReason(cause) ?? errnoOf(cause) ?? 'unreadable',
       hint: 'check the path',
       cause,
     })

@@ -5,6 +5,7 @@ import { wipe } from '../bytes.ts'
 import { Pkcs11Error } from '../errors.ts'
 import type { Hsm, Token } from '../pkcs11/index.ts'
 import { wholeNumber } from './command.ts'
+import { placedError } from './error-place.ts'
 import { readLoginLine } from './login-lines.ts'
 import { type ModuleOptions, moduleOptions, openModule } from './module-option.ts'
 import type { Io } from './output.ts'
@@ -37,7 +38,7 @@ async function login(hsm: Hsm, tokenUri: string, pin: Uint8Array): Promise<Token
   } catch (error) {
     if (!(error instanceof Pkcs11Error) || error.where !== undefined) throw error
     // Of several tokens, the one whose PIN it was.
-    throw Object.create(error, { where: { value: tokenUri, enumerable: true } }) as Pkcs11Error
+    throw placedError(error, { where: tokenUri })
   } finally {
     wipe(pin)
   }

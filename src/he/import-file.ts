@@ -2,39 +2,33 @@
 import { createReadStream } from 'node:fs'
 import { access, constants, stat } from 'node:fs/promises'
 
-import { errnoOf } from '../errno.ts'
+import { unreadableReason } from '../errno.ts'
 import { ConfigError } from '../errors.ts'
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  ENOTDIR: 'a path through something that is not a directory',
-  EISDIR: 'a directory',
-  EACCES: 'no permission to read',
-}
-
-/** The error to throw for what the system says of a file; faults of another kind come back as they are. */
-function unreadable(path: string, what: string, cause: unknown): unknown {
-  const got = REASONS[errnoOf(cause) ?? '']
-  if (got === undefined) return cause
-  const hint = 'check the path'
-  return new ConfigError(`cannot read ${what}`, {
+const notRead = (path: string, what: string, got: string, cause?: unknown): ConfigError =>
+  new ConfigError(`cannot read ${what}`, {
     where: path,
     expected: 'a file',
     got,
-    hint,
+    hint: 'check the path',
     cause,
   })
+
+/** The error to throw for what the system says of a file; faults of another kind come back as they are. */
+function unreadable(path: string, what: string, cause: unknown): unknown {
+  const got = unreadableReason(cause)
+  return got === undefined ? cause : notRead(path, what, got, cause)
 }
 
 /** @param what - such as `a file of ids`. @throws ConfigError when it is not there, a directory, or not to be read. */
 export async function requireFile(path: string, what: string): Promise<void> {
-  try {
-    // Not opened: of a pipe that would be seen at its other end.
-    await access(path, constants.R_OK)
-    if ((await stat(path)).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' })
-  } catch (cause) {
-    throw unreadable(path, what, cause)
-  }
+  // Not opened: of a pipe that would be seen at its other end.
+  const found = await access(path, constants.R_OK)
+    .then(() => stat(path))
+    .catch((cause: unknown) => {
+      throw unreadable(path, what, cause)
+    })
+  if (found.isDirectory()) throw notRead(path, what, 'a directory')
 }
 
 /** The bytes of a file, in pieces. @param what - such as `a file of ids`. @throws ConfigError, as {@link requireFile}. */

@@ -5,7 +5,7 @@ import { throwIfEnded } from './deadline.ts'
 import { type PreparedItem, prepareItem } from './item.ts'
 import type { CollectionKeys } from './keyring.ts'
 import { slices } from './slices.ts'
-import type { Change, Committed, EmbeddingStore, Move, NewRecord } from './store.ts'
+import type { Change, EmbeddingStore, Move, NewRecord } from './store.ts'
 import type { StoredRecord } from './types.ts'
 
 /** For long work over a collection. */
@@ -103,20 +103,15 @@ export async function sealTail(
   store: EmbeddingStore,
   keys: CollectionKeys,
   epoch: number,
-): Promise<number> {
+): Promise<void> {
+  const { name } = keys.info
   const size = keys.geometry.vectorsPerBlock
-  let sealed = 0
-  if ((await store.collection(keys.info.name)).tail < size) return sealed
-  const { records } = await store.tail(keys.info.name)
+  if ((await store.collection(name)).tail < size) return
+  const { records } = await store.tail(name)
   for (let at = 0; at + size <= records.length; at += size) {
-    await store.commit(
-      keys.info.name,
-      await rebuilt(keys, epoch, records.slice(at, at + size), true),
-    )
-    sealed += size
+    await store.commit(name, await rebuilt(keys, epoch, records.slice(at, at + size), true))
   }
-  if (sealed > 0) await removeDead(store, keys)
-  return sealed
+  await removeDead(store, keys)
 }
 
 /**
@@ -137,18 +132,16 @@ export async function repack(
   let pool = [...tail]
   let emptied: number[] = []
   let done = 0
-  const commit = async (records: readonly StoredRecord[], sealed: boolean): Promise<Committed> => {
+  const commit = async (records: readonly StoredRecord[], sealed: boolean): Promise<void> => {
     throwIfEnded(signal)
     const change = await rebuilt(keys, epoch, records, sealed)
-    const committed = await store
-      .commit(name, { ...change, removeBlocks: emptied })
-      .catch(async (error: unknown) => {
-        throw await refusal(store, name, emptied, error)
-      })
+    const all = { ...change, removeBlocks: emptied }
+    await store.commit(name, all).catch(async (error: unknown) => {
+      throw await refusal(store, name, emptied, error)
+    })
     emptied = []
     done += records.length
     onProgress?.(done)
-    return committed
   }
   for (const block of blocks) {
     pool.push(...(await store.inBlock(name, block)))

@@ -3,11 +3,10 @@
  * behind that, and files the index does not know, are of changes that were never committed. Bytes that
  * are missing were committed and cannot be made up for: that is refused.
  */
-import { open, readdir, unlink } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-import { storageError, syncDirectory, truncateDurably } from '../durable.ts'
-import { errnoOf } from '../errno.ts'
+import { storageError, syncDirectory, syncFile, truncateDurably } from '../durable.ts'
 import { EmbeddingError } from '../errors.ts'
 import type { StoreFault } from './store.ts'
 import { fileLength } from './embedded-directory.ts'
@@ -47,17 +46,8 @@ export interface Recovered {
  */
 async function settle({ path }: Index): Promise<void> {
   const log = `${path}-wal`
-  try {
-    const file = await open(log, 'r+')
-    try {
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (cause) {
-    // Without a log all of it is in the database, which SQLite syncs before it removes the log.
-    if (errnoOf(cause) !== 'ENOENT') throw storageError(log, cause)
-  }
+  // Without a log all of it is in the database, which SQLite syncs before it removes the log.
+  if ((await fileLength(log)) !== undefined) await syncFile(log)
   await syncDirectory(dirname(path))
 }
 

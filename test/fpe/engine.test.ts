@@ -1,6 +1,5 @@
 /** What reaches the key, and when: calls and blocks per batch, kept states, chunks, aborts, failures, turns of the event loop. */
 import { randomBytes } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
 
 import { describe, expect, it } from 'vitest'
 
@@ -8,6 +7,7 @@ import { FpeError } from '../../src/errors.ts'
 import { costOf, digits, ff1, runRecords, softwareAes } from '../../src/fpe/index.ts'
 import type { FpeRecord, Method } from '../../src/fpe/index.ts'
 import type { BlockCipher, FeistelBatch } from '../../src/ports.ts'
+import { workBetweenTurns } from '../event-loop.ts'
 import { type CountingAes, countingAes } from './counting-aes.ts'
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
@@ -293,12 +293,6 @@ describe('native rounds', () => {
   })
 })
 
-/** Milliseconds this thread has worked: other processes on the machine do not count. */
-function busyMs(): number {
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
-
 describe('a million values', () => {
   // TypeScript rounds take as long for a tenth of them.
   const ways: readonly [string, number, () => BlockCipher][] = [
@@ -308,26 +302,16 @@ describe('a million values', () => {
   it.each(ways)('give other work its turn all the time, %s', async (_way, count, open) => {
     const pan = ff1({ key: open(), alphabet: digits })
     const values = Array.from({ length: count }, (_, i) => String(4_000_000_000_000_000 + i))
-    const running = new AbortController()
-    const gaps: number[] = []
-    const watch = (async () => {
-      for (let last = busyMs(); !running.signal.aborted;) {
-        await turn()
-        const now = busyMs()
-        gaps.push(now - last)
-        last = now
-      }
-    })()
     const done: number[] = []
-    await pan.encryptMany(values, {
-      tweak: new Uint8Array(),
-      onProgress: (many, total) => {
-        expect(total).toBe(values.length)
-        done.push(many)
-      },
-    })
-    running.abort()
-    await watch
+    const gaps = await workBetweenTurns(() =>
+      pan.encryptMany(values, {
+        tweak: new Uint8Array(),
+        onProgress: (many, total) => {
+          expect(total).toBe(values.length)
+          done.push(many)
+        },
+      }),
+    )
     expect(done).toEqual(done.toSorted((a, b) => a - b))
     expect(done.at(-1)).toBe(values.length)
     expect(gaps.length).toBeGreaterThan(100)
